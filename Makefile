@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The front door. Everything is built and tested by meson; this only names the usual walks.
+# What is missing on the machine is installed by scripts/setup, which says what and why.
+
+BUILD ?= build
+
+.PHONY: build demo test test-real lint-deep format install clean
+
+build: $(BUILD)/build.ninja
+	meson compile -C $(BUILD)
+
+$(BUILD)/build.ninja:
+	@scripts/setup build
+	meson setup $(BUILD)
+
+demo:
+	@scripts/setup demo
+	@$(MAKE) --no-print-directory build
+	@scripts/demo $(BUILD)/cli/procsnap
+
+test:
+	@scripts/setup test
+	@scripts/test
+
+test-real:
+	@scripts/setup real
+	@$(MAKE) --no-print-directory build
+	@tests/real/run $(BUILD)/cli/procsnap
+
+lint-deep:
+	@scripts/setup test
+	@scripts/test deep
+
+format:
+	find include src cli tests -name '*.[ch]' | xargs clang-format -i
+
+install: build
+	meson install -C $(BUILD) --no-rebuild
+
+clean:
+	rm -rf build build-asan build-aarch64 build-clang build-analyzer

@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// procsnap dump: a snapshot of a process as an ELF core. The core's form is the library's.
+#include <assert.h>
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <procsnap.h>
+
+#include "commands.h"
+#include "interrupt.h"
+#include "message.h"
+#include "outfile.h"
+#include "output.h"
+#include "progress.h"
+#include "snapshot.h"
+#include "target.h"
+#include "text.h"
+
+// Registers of every kind that this machine has.
+#ifdef CONTEXT_XSTATE
+enum { ALL_REGISTERS = CONTEXT_ALL | CONTEXT_XSTATE };
+#else
+enum { ALL_REGISTERS = CONTEXT_ALL };
+#endif
+
+enum { FILTER_BITS = 0x1ff, LEVEL_MAX = 22 };
+
+struct compression {
+	bool is_on;
+	int level; // 0: zstd's default
+};
+
+struct filter {
+	bool is_set;
+	uint64_t mask;
+};
+
+struct dump_values {
+	const char *output;
+	struct compression compression;
+	struct filter filter;
+	bool includes_dontdump;
+	bool has_no_progress;
+	bool is_json;
+};
+
+static_assert(sizeof(struct dump_values) <= PSS_OPTIONS_VALUES_MAX, "values do not fit");
+
+// A dump being made.
+struct dump {
+	const struct dump_values *values;
+	struct pss_target target;
+	struct pss_outfile file;
+	char *default_path; // what file.path points at if -o was not given
+	HPSS snapshot;
+	struct pss_progress progress;
+	PSSX_CORE_RESULT result;
+	uint64_t disk_bytes;
+};
+
+static bool parse_compression(const char *text, void *field)
+{
+	struct compression *compression = field;
+	char *end = NULL;
+	long level;
+
+	*compression = (struct compression){ .is_on = true };
+	if (strcmp(text, "zstd") == 0)
+		return true;
+	if (strncmp(text, "zstd:", 5) != 0 || !isdigit((unsigned char)text[5]))
+		return false;
+	level = strtol(text + 5, &end, 10);
+	compression->level = (int)level;
+	return *end == '\0' && level >= 1 && level <= LEVEL_MAX;
+}
+
+static bool parse_filter(const char *text, void *field)
+{
+	struct filter *filter = field;
+	char *end = NULL;
+
+	// /proc/PID/coredump_filter shows hexadecimal digits without 0x; "33" could mean either.
+	if (strncmp(text, "0x", 2) != 0 || !isxdigit((unsigned char)text[2]))
+		return false;
+	errno = 0;
+	*filter = (struct filter){ .is_set = true, .mask = strtoull(text, &end, 16) };
+	return *end == '\0' && errno == 0 && (filter->mask & ~(uint64_t)FILTER_BITS) == 0;
+}
+
+static const struct pss_option dump_options[] = {
+	{
+		.name = "output",
+		.letter = 'o',
+		.value = "FILE",
+		.help = "write to FILE, which must not exist, or with - to standard output; "
+			"default: NAME.PID.core in the current directory",
+		.offset = offsetof(struct dump_values, output),
+	},
+	{
+		.name = "compress",
+		.value = "zstd[:LEVEL]",
+		.help = "compress while writing, LEVEL 1 to 22; adds .zst to the default name",
+		.offset = offsetof(struct dump_values, compression),
+		.parse = parse_compression,
+		.expects = "zstd or zstd:LEVEL with a LEVEL from 1 to 22",
+	},
+	{
+		.name = "filter",
+		.value = "MASK",
+		.help = "which kinds of memory to write: bits of core(5), such as 0x33; default: "
+			"the process's own coredump_filter",
+		.offset = offsetof(struct dump_values, filter),
+		.parse = parse_filter,
+		.expects = "bits of core(5) between 0x0 and 0x1ff",
+	},
+	{
+		.name = "include-dontdump",
+		.help = "also write memory that the process marked MADV_DONTDUMP",
+		.offset = offsetof(struct dump_values, includes_dontdump),
+	},
+	{
+		.name = "no-progress",
+		.help = "do not show progress, which is shown on a terminal only",
+		.offset = offsetof(struct dump_values, has_no_progress),
+	},
+	{
+		.name = "json",
+		.help = "say what was done as a JSON object",
+		.offset = offsetof(struct dump_values, is_json),
+	},
+};
+
+// A file name of a process's name, which can hold any byte but a terminator.
+static void make_plain(char *name)
+{
+	for (char *c = name; *c != '\0'; c++)
+		if (!isalnum((unsigned char)*c) && !strchr("._+-", *c))
+			*c = '_';
+	if (*name == '.' || *name == '-')
+		*name = '_';
+}
+
+static int open_output(struct dump *dump)
+{
+	const char *path = dump->values->output;
+
+	if (path && strcmp(path, "-") == 0)
+		return pss_outfile_use_stdout(&dump->file);
+	if (!path) {
+		char name[sizeof(dump->target.name)];
+
+		memcpy(name, dump->target.name, sizeof(name));
+		make_plain(name);
+		dump->default_path =
+			pss_text_format("%s.%d.core%s", *name ? name : "process", dump->target.pid,
+					dump->values->compression.is_on ? ".zst" : "");
+		path = dump->default_path;
+	}
+	return pss_outfile_create(path, &dump->file);
+}
+
+static int interrupted(void)
+{
+	return pss_message_fail("interrupted by SIG%s; nothing was kept", pss_interrupt_name());
+}
+
+static int capture(struct dump *dump)
+{
+	DWORD error = PssCaptureSnapshot(
+		dump->target.process,
+		PSS_CAPTURE_VA_CLONE | PSS_CAPTURE_THREADS | PSS_CAPTURE_THREAD_CONTEXT |
+			PSS_CAPTURE_THREAD_CONTEXT_EXTENDED | PSS_CAPTURE_VA_SPACE |
+			PSS_CAPTURE_VA_SPACE_SECTION_INFORMATION | PSS_CREATE_MEASURE_PERFORMANCE,
+		ALL_REGISTERS, &dump->snapshot);
+
+	if (pss_interrupt_pending())
+		return interrupted();
+	return error == ERROR_SUCCESS ? PSS_STATUS_DONE : pss_message_library(NULL);
+}
+
+static int WINAPI on_progress(void *context, uint64_t done, uint64_t total)
+{
+	struct pss_progress *progress = context;
+
+	pss_progress_update(progress, done, total);
+	return pss_interrupt_pending() != 0;
+}
+
+// The library knows a descriptor; where it is to blame, we know its name.
+static const char *blamed(const struct dump *dump, DWORD error)
+{
+	switch (error) {
+	case ERROR_DISK_FULL:
+	case ERROR_BROKEN_PIPE:
+	case ERROR_FILE_TOO_LARGE:
+	case ERROR_INVALID_HANDLE:
+	case ERROR_IO_DEVICE:
+		return dump->file.path;
+	default:
+		return NULL;
+	}
+}
+
+static int write_core(struct dump *dump)
+{
+	const struct dump_values *values = dump->values;
+	PSSX_CORE_OPTIONS options = {
+		.Size = sizeof(options),
+		.Compress = values->compression.is_on,
+		.Level = values->compression.level,
+		.IncludeDontDump = values->includes_dontdump,
+		.UseFilter = values->filter.is_set,
+		.Filter = values->filter.mask,
+		.Progress = on_progress,
+		.ProgressContext = &dump->progress,
+	};
+	_cleanup_text_ char *label = pss_text_escape(dump->file.path);
+
+	dump->result = (PSSX_CORE_RESULT){ .Size = sizeof(dump->result) };
+	pss_progress_begin(&dump->progress, !values->has_no_progress, label);
+	DWORD error = PssxWriteElfCore(dump->snapshot, dump->file.fd, &options, &dump->result);
+
+	pss_progress_end(&dump->progress);
+	if (pss_interrupt_pending())
+		return interrupted();
+	if (error != ERROR_SUCCESS)
+		return pss_message_library(blamed(dump, error));
+
+	struct stat status;
+
+	if (fstat(dump->file.fd, &status) == 0 && S_ISREG(status.st_mode))
+		dump->disk_bytes = (uint64_t)status.st_blocks * 512;
+	return PSS_STATUS_DONE;
+}
+
+static int commit(struct dump *dump)
+{
+	int status = pss_outfile_commit(&dump->file);
+
+	// A signal takes the descriptor away, so a commit can fail for one.
+	return status != PSS_STATUS_DONE && pss_interrupt_pending() ? interrupted() : status;
+}
+
+static int report_json(const struct dump *dump, const PSSX_FIGURES *figures, FILE *stream)
+{
+	static const struct pss_output_column columns[] = {
+		{ .key = "pid", .kind = PSS_OUTPUT_NUMBER },
+		{ .key = "name", .kind = PSS_OUTPUT_TEXT },
+		{ .key = "file", .kind = PSS_OUTPUT_TEXT },
+		{ .key = "compressed", .kind = PSS_OUTPUT_FLAG },
+		{ .key = "pause_ns", .kind = PSS_OUTPUT_DURATION },
+		{ .key = "hold_ns", .kind = PSS_OUTPUT_DURATION },
+		{ .key = "clone_ns", .kind = PSS_OUTPUT_DURATION },
+		{ .key = "capture_ns", .kind = PSS_OUTPUT_DURATION },
+		{ .key = "threads", .kind = PSS_OUTPUT_NUMBER },
+		{ .key = "segments", .kind = PSS_OUTPUT_NUMBER },
+		{ .key = "memory_bytes", .kind = PSS_OUTPUT_SIZE },
+		{ .key = "unreadable_bytes", .kind = PSS_OUTPUT_SIZE },
+		{ .key = "core_bytes", .kind = PSS_OUTPUT_SIZE },
+		{ .key = "written_bytes", .kind = PSS_OUTPUT_SIZE },
+		{ .key = "disk_bytes", .kind = PSS_OUTPUT_SIZE },
+	};
+	bool is_stdout = pss_outfile_is_stdout(&dump->file);
+	const struct pss_output_value values[] = {
+		pss_output_number((uint64_t)dump->target.pid),
+		pss_output_text(dump->target.name),
+		pss_output_text(is_stdout ? "-" : dump->file.path),
+		pss_output_number(dump->values->compression.is_on),
+		pss_output_number(figures->PauseNs),
+		pss_output_number(figures->HoldNs),
+		pss_output_number(figures->CloneNs),
+		pss_output_number(figures->TotalNs),
+		pss_output_number(dump->result.Threads),
+		pss_output_number(dump->result.Segments),
+		pss_output_number(dump->result.MemoryBytes),
+		pss_output_number(dump->result.UnreadableBytes),
+		pss_output_number(dump->result.FileBytes),
+		pss_output_number(dump->result.OutputBytes),
+		is_stdout ? (struct pss_output_value){ .is_known = false }
+			  : pss_output_number(dump->disk_bytes),
+	};
+	struct pss_output output;
+
+	static_assert(sizeof(values) / sizeof(values[0]) == sizeof(columns) / sizeof(columns[0]),
+		      "a value for each column");
+	pss_output_begin(&output, true, stream);
+	pss_output_record(&output, NULL, columns, values, sizeof(values) / sizeof(values[0]));
+	return pss_output_end(&output);
+}
+
+static int report_line(const struct dump *dump, const PSSX_FIGURES *figures, FILE *stream)
+{
+	const PSSX_CORE_RESULT *result = &dump->result;
+	char pause[PSS_TEXT_ROOM], memory[PSS_TEXT_ROOM], size[PSS_TEXT_ROOM], lost[PSS_TEXT_ROOM];
+	bool is_stdout = pss_outfile_is_stdout(&dump->file);
+	// Where no thread was running, nobody waited; tell how long they could not have run.
+	uint64_t pause_ns = figures->PauseNs ? figures->PauseNs : figures->HoldNs;
+	_cleanup_text_ char *name = pss_text_escape(dump->target.name);
+	_cleanup_text_ char *path = pss_text_escape(dump->file.path);
+
+	(void)fprintf(stream, "procsnap: %s (%d): held %s, %" PRIu32 " thread%s, %s %s %s (%s %s)",
+		      name, dump->target.pid, pss_text_duration(pause_ns, pause), result->Threads,
+		      result->Threads == 1 ? "" : "s", pss_text_size(result->MemoryBytes, memory),
+		      is_stdout ? "to" : "in", path,
+		      pss_text_size(is_stdout ? result->OutputBytes : dump->disk_bytes, size),
+		      is_stdout ? "written" : "on disk");
+	if (result->UnreadableBytes > 0)
+		(void)fprintf(stream, "; %s could not be read and is zero",
+			      pss_text_size(result->UnreadableBytes, lost));
+	(void)fputc('\n', stream);
+	if (fflush(stream) != 0 || ferror(stream))
+		return pss_message_fail("cannot write to standard output: %m");
+	return PSS_STATUS_DONE;
+}
+
+// The core is done and stays, whether or not this gets through; but who waits for it must learn
+// that it did not.
+static int report(const struct dump *dump)
+{
+	PSSX_FIGURES figures = { .Size = sizeof(figures) };
+	FILE *stream = pss_outfile_is_stdout(&dump->file) ? stderr : stdout;
+
+	if (PssxQueryFigures(dump->snapshot, &figures) != ERROR_SUCCESS)
+		return pss_message_library(NULL);
+	return dump->values->is_json ? report_json(dump, &figures, stream)
+				     : report_line(dump, &figures, stream);
+}
+
+static int make_dump(struct dump *dump, const char *operand)
+{
+	int status = pss_target_open(operand, &dump->target);
+
+	if (status == PSS_STATUS_DONE)
+		status = open_output(dump);
+	if (status != PSS_STATUS_DONE)
+		return status;
+	pss_interrupt_catch(dump->file.fd);
+	status = capture(dump);
+	if (status == PSS_STATUS_DONE)
+		status = write_core(dump);
+	if (status == PSS_STATUS_DONE)
+		status = commit(dump);
+	if (status == PSS_STATUS_DONE)
+		status = report(dump);
+	return status;
+}
+
+static void end_dump(struct dump *dump)
+{
+	pss_snapshot_free_ptr(&dump->snapshot);
+	pss_outfile_close(&dump->file);
+	pss_target_close(&dump->target);
+	pss_text_free_ptr(&dump->default_path);
+}
+
+static int run_dump(const void *values, const char *operand)
+{
+	_cleanup_(end_dump) struct dump dump = {
+		.values = values,
+		.target = PSS_TARGET_EMPTY,
+		.file = PSS_OUTFILE_EMPTY,
+	};
+
+	return make_dump(&dump, operand);
+}
+
+const struct pss_command pss_cmd_dump = {
+	.name = "dump",
+	.operand = "PID|NAME",
+	.needs_operand = true,
+	.summary = "write memory and registers of a process as an ELF core",
+	.description =
+		"Takes a snapshot of a live process and writes it as an ELF core, which gdb, "
+		"lldb and other debuggers read. The process is held for some milliseconds "
+		"while the snapshot is taken; the core is written while it runs on.",
+	.options = dump_options,
+	.option_count = sizeof(dump_options) / sizeof(dump_options[0]),
+	.run = run_dump,
+};

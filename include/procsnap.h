@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * procsnap's own additions to the Process Snapshotting API: what a snapshot knows in Linux' own
+ * terms, an ELF core of it, the text of the last failure, and conversions between UTF-16 and UTF-8.
+ * Structures start with their size, which the caller sets: so they can grow. C99 and C++11.
+ */
+#ifndef PROCSNAP_H
+#define PROCSNAP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "processsnapshot.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Version of the library as a string, such as "0.1.0". Constant text. */
+PSSAPI const char *WINAPI PssxVersion(void);
+
+/*
+ * One line, UTF-8, on the last Pss, Pssx or companion function of this thread that failed: what
+ * failed, on what, why, and what may help. Empty if none did. Valid until the next such call of
+ * this thread.
+ */
+PSSAPI const char *WINAPI PssxErrorText(void);
+
+/* How long things took. Nanoseconds of CLOCK_MONOTONIC. */
+typedef struct PSSX_FIGURES {
+	uint32_t Size;           /* set by the caller: sizeof(PSSX_FIGURES) */
+	uint32_t ThreadsStopped; /* 0 if the capture stopped nothing */
+	uint32_t ThreadsRunning; /* of those, on a CPU or waiting for one when stopped */
+	uint32_t Reserved;
+	uint64_t PauseNs; /* from the first running thread stopped to the last thread let go */
+	uint64_t HoldNs;  /* the same from the first thread stopped, asleep or not */
+	uint64_t CloneNs; /* of that, making the clone */
+	uint64_t TotalNs; /* the whole of PssCaptureSnapshot */
+} PSSX_FIGURES;
+
+/* Figures of the capture. ERROR_INVALID_HANDLE, ERROR_BAD_LENGTH. Any snapshot has them. */
+PSSAPI DWORD WINAPI PssxQueryFigures(HPSS SnapshotHandle, PSSX_FIGURES *Figures);
+
+/* The process in Linux' terms. Texts are UTF-8, cut at a whole character. */
+typedef struct PSSX_PROCESS {
+	uint32_t Size; /* set by the caller */
+	int32_t Pid;
+	int32_t ParentPid;
+	int32_t ProcessGroup;
+	int32_t Session;
+	uint32_t Uid;
+	uint32_t Gid;
+	char State; /* letter of proc(5) */
+	char Comm[64];
+	char Reserved[3];
+	int32_t Nice;
+	uint32_t ThreadCount;
+	uint64_t CoredumpFilter;
+	uint64_t VirtualBytes;
+	uint64_t ResidentBytes;
+	uint64_t AnonymousBytes;
+	uint64_t SwappedBytes;
+	uint64_t PageTableBytes;
+	uint64_t CaptureTimeNs; /* CLOCK_REALTIME at the instant of the snapshot */
+	uint64_t StartTimeNs;   /* CLOCK_REALTIME */
+	int32_t ClonePid;       /* 0: no clone */
+	uint32_t Machine;       /* ELF e_machine */
+	char Executable[4096];  /* path, terminated, cut if longer */
+	char CommandLine[4096]; /* arguments joined by spaces, cut if longer */
+} PSSX_PROCESS;
+
+PSSAPI DWORD WINAPI PssxQueryProcess(HPSS SnapshotHandle, PSSX_PROCESS *Process);
+
+enum {
+	PSSX_THREAD_TERMINATED = 0x01, /* leader that has exited while others live */
+	PSSX_THREAD_HAS_REGISTERS = 0x02,
+	PSSX_THREAD_HAS_SYSCALL = 0x04,   /* SyscallNumber and SyscallArguments are known */
+	PSSX_THREAD_UNSTOPPABLE = 0x08,   /* in D state past the deadline */
+	PSSX_THREAD_GROUP_STOPPED = 0x10, /* stopped by job control before the capture */
+	PSSX_THREAD_CALLER = 0x20,        /* called PssCaptureSnapshot on its own process */
+};
+
+typedef struct PSSX_THREAD {
+	uint32_t Size; /* set by the caller */
+	int32_t ThreadId;
+	uint32_t Flags; /* PSSX_THREAD_* */
+	char State;     /* letter of proc(5) when the thread was found */
+	char Name[64];  /* comm, terminated */
+	char Reserved[3];
+	int32_t Nice;
+	uint32_t Policy; /* SCHED_* */
+	uint32_t RtPriority;
+	uint64_t UserTimeNs;
+	uint64_t KernelTimeNs;
+	uint64_t InstructionPointer; /* 0 without registers */
+	uint64_t StackPointer;
+	uint64_t ThreadPointer;
+	int64_t SyscallNumber; /* -1: in none */
+	uint64_t SyscallArguments[6];
+	uint64_t SignalMask;
+} PSSX_THREAD;
+
+/* Thread Index of the snapshot, from 0. ERROR_NO_MORE_ITEMS past the last, ERROR_NOT_FOUND if
+ * threads were not captured. */
+PSSAPI DWORD WINAPI PssxQueryThread(HPSS SnapshotHandle, DWORD Index, PSSX_THREAD *Thread);
+
+/*
+ * One register set of a thread as the kernel gives it to PTRACE_GETREGSET: NoteType is NT_PRSTATUS
+ * (general registers alone), NT_PRFPREG, NT_X86_XSTATE, NT_SIGINFO, .... *Length holds the room in
+ * Buffer and receives the size. ERROR_INSUFFICIENT_BUFFER (with *Length set), ERROR_NOT_FOUND.
+ */
+PSSAPI DWORD WINAPI PssxQueryRegisters(HPSS SnapshotHandle, DWORD Index, DWORD NoteType,
+				       void *Buffer, SIZE_T *Length);
+
+enum {
+	PSSX_REGION_READ = 0x1,
+	PSSX_REGION_WRITE = 0x2,
+	PSSX_REGION_EXECUTE = 0x4,
+	PSSX_REGION_SHARED = 0x8,
+	PSSX_REGION_DONT_DUMP = 0x10,    /* MADV_DONTDUMP */
+	PSSX_REGION_WIPE_ON_FORK = 0x20, /* MADV_WIPEONFORK: zeroes in a clone */
+	PSSX_REGION_DEVICE = 0x40,       /* never read */
+	PSSX_REGION_HUGETLB = 0x80,
+};
+
+/* What the bytes of a region are worth. */
+typedef enum PSSX_CONTENT {
+	PSSX_CONTENT_NONE = 0,          /* no clone: no bytes */
+	PSSX_CONTENT_POINT_IN_TIME = 1, /* as of the instant of the snapshot */
+	PSSX_CONTENT_LIVE = 2,          /* shared and writable: as of the moment of reading */
+	PSSX_CONTENT_WIPED = 3,
+	PSSX_CONTENT_MISSING = 4,
+	PSSX_CONTENT_EXCLUDED = 5
+} PSSX_CONTENT;
+
+#define PSSX_RESIDENT_UNKNOWN UINT64_MAX
+
+typedef struct PSSX_REGION {
+	uint32_t Size;  /* set by the caller */
+	uint32_t Flags; /* PSSX_REGION_* */
+	uint64_t Start;
+	uint64_t End;
+	uint64_t FileOffset;
+	uint64_t Inode;
+	uint64_t ResidentBytes; /* or PSSX_RESIDENT_UNKNOWN */
+	PSSX_CONTENT Content;
+	uint32_t BuildIdSize;
+	uint8_t BuildId[64];
+	char Path[4096]; /* terminated; empty for anonymous memory */
+} PSSX_REGION;
+
+/* Region Index of the snapshot, from 0, by address. Errors as for threads. */
+PSSAPI DWORD WINAPI PssxQueryRegion(HPSS SnapshotHandle, DWORD Index, PSSX_REGION *Region);
+
+/* Called about ten times a second while a core is written. Bytes of memory. Nonzero cancels. */
+typedef int(WINAPI *PSSX_PROGRESS)(void *Context, uint64_t Done, uint64_t Total);
+
+/* Zero everything, then set Size. */
+typedef struct PSSX_CORE_OPTIONS {
+	uint32_t Size;            /* sizeof(PSSX_CORE_OPTIONS) */
+	uint32_t Compress;        /* 1: one zstd frame, made while writing by two threads of zstd */
+	int32_t Level;            /* zstd's level; 0: its default */
+	uint32_t IncludeDontDump; /* 1: also memory marked with MADV_DONTDUMP */
+	uint32_t UseFilter;       /* 1: Filter below, 0: the target's own coredump_filter */
+	uint32_t Reserved;
+	uint64_t Filter; /* bits of core(5) */
+	PSSX_PROGRESS Progress;
+	void *ProgressContext;
+} PSSX_CORE_OPTIONS;
+
+/* What was written. */
+typedef struct PSSX_CORE_RESULT {
+	uint32_t Size; /* set by the caller */
+	uint32_t Threads;
+	uint32_t Segments;
+	uint32_t Reserved;
+	uint64_t FileBytes;       /* apparent size of the core, before compression */
+	uint64_t MemoryBytes;     /* bytes of memory in it */
+	uint64_t OutputBytes;     /* bytes handed to the descriptor */
+	uint64_t UnreadableBytes; /* planned, but unreadable: holes */
+} PSSX_CORE_RESULT;
+
+/*
+ * Writes an ELF core of the snapshot to the descriptor Fd, forward only, so a pipe works; a regular
+ * file gets holes where memory has none. The snapshot needs PSS_CAPTURE_VA_CLONE; without threads
+ * the core has none. Options and Result may be NULL. Fd stays the caller's. On failure the bytes
+ * already written remain: write to a temporary name. ERROR_NOT_FOUND (no clone),
+ * ERROR_INVALID_PARAMETER (the clone has died: see the text), ERROR_DISK_FULL, ERROR_BROKEN_PIPE,
+ * ERROR_CANCELLED, ERROR_NOT_SUPPORTED (zstd not built in).
+ */
+PSSAPI DWORD WINAPI PssxWriteElfCore(HPSS SnapshotHandle, int Fd, const PSSX_CORE_OPTIONS *Options,
+				     PSSX_CORE_RESULT *Result);
+
+/*
+ * Conversions. Length is in units of the source, without terminator. Writes at most Room units with
+ * a terminator, never half a character, and returns the units the whole would need without
+ * terminator. What is invalid becomes U+FFFD.
+ */
+PSSAPI SIZE_T WINAPI PssxUtf16ToUtf8(const WCHAR *Source, SIZE_T Length, char *Target, SIZE_T Room);
+PSSAPI SIZE_T WINAPI PssxUtf8ToUtf16(const char *Source, SIZE_T Length, WCHAR *Target, SIZE_T Room);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* PROCSNAP_H */

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The functions of procsnap.h: Linux' own view of a snapshot, an ELF core of it, conversions.
+#include "api.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <procsnap.h>
+
+#include "config.h"
+#include "elfcore.h"
+#include "memory.h"
+#include "native.h"
+#include "section.h"
+#include "sink.h"
+#include "snapshot.h"
+#include "utf.h"
+
+const char *WINAPI PssxVersion(void)
+{
+	return PROCSNAP_VERSION;
+}
+
+/**
+ * Opens the section and checks the structure for a result: -EBADF, -EINVAL if there is none,
+ * -EMSGSIZE if it is of another version of this library.
+ */
+static int open_for(HPSS snapshot, const uint32_t *size, size_t expected,
+		    struct pss_section *section_ret)
+{
+	int r = pss_snapshot_open(snapshot, section_ret);
+
+	if (r < 0)
+		return r;
+	if (!size)
+		return -EINVAL;
+	return *size == expected ? 0 : -EMSGSIZE;
+}
+
+DWORD WINAPI PssxQueryFigures(HPSS SnapshotHandle, PSSX_FIGURES *Figures)
+{
+	PSS_API_SCOPE;
+	_cleanup_section_ struct pss_section section = PSS_SECTION_EMPTY;
+	int r = open_for(SnapshotHandle, Figures ? &Figures->Size : NULL, sizeof *Figures,
+			 &section);
+
+	if (r == 0)
+		r = pss_native_figures(&section, Figures);
+	return pss_api_result(NULL, "cannot query the snapshot's figures", r);
+}
+
+DWORD WINAPI PssxQueryProcess(HPSS SnapshotHandle, PSSX_PROCESS *Process)
+{
+	PSS_API_SCOPE;
+	_cleanup_section_ struct pss_section section = PSS_SECTION_EMPTY;
+	int r = open_for(SnapshotHandle, Process ? &Process->Size : NULL, sizeof *Process,
+			 &section);
+
+	if (r == 0)
+		pss_native_process(&section, Process);
+	return pss_api_result(NULL, "cannot query the snapshot's process", r);
+}
+
+DWORD WINAPI PssxQueryThread(HPSS SnapshotHandle, DWORD Index, PSSX_THREAD *Thread)
+{
+	PSS_API_SCOPE;
+	_cleanup_section_ struct pss_section section = PSS_SECTION_EMPTY;
+	int r = open_for(SnapshotHandle, Thread ? &Thread->Size : NULL, sizeof *Thread, &section);
+
+	if (r == 0)
+		r = pss_native_thread(&section, Index, Thread);
+	return pss_api_result(NULL, "cannot query a thread of the snapshot", r);
+}
+
+DWORD WINAPI PssxQueryRegion(HPSS SnapshotHandle, DWORD Index, PSSX_REGION *Region)
+{
+	PSS_API_SCOPE;
+	_cleanup_section_ struct pss_section section = PSS_SECTION_EMPTY;
+	int r = open_for(SnapshotHandle, Region ? &Region->Size : NULL, sizeof *Region, &section);
+
+	if (r == 0)
+		r = pss_native_region(&section, Index, Region);
+	return pss_api_result(NULL, "cannot query a region of the snapshot", r);
+}
+
+static int query_registers(HPSS snapshot, DWORD index, DWORD note_type, void *buffer,
+			   SIZE_T *length)
+{
+	_cleanup_section_ struct pss_section section = PSS_SECTION_EMPTY;
+	const void *bytes;
+	size_t size;
+	int r = pss_snapshot_open(snapshot, &section);
+
+	if (r < 0)
+		return r;
+	if (!length)
+		return -EINVAL;
+	r = pss_native_registers(&section, index, note_type, &bytes, &size);
+	if (r < 0)
+		return r;
+	SIZE_T room = *length;
+	*length = size;
+	if (room < size || !buffer)
+		return -ENOBUFS;
+	memcpy(buffer, bytes, size);
+	return 0;
+}
+
+DWORD WINAPI PssxQueryRegisters(HPSS SnapshotHandle, DWORD Index, DWORD NoteType, void *Buffer,
+				SIZE_T *Length)
+{
+	PSS_API_SCOPE;
+	int r = query_registers(SnapshotHandle, Index, NoteType, Buffer, Length);
+
+	return pss_api_result(NULL, "cannot query registers of the snapshot", r);
+}
+
+static int check_core_arguments(int fd, const PSSX_CORE_OPTIONS *options,
+				const PSSX_CORE_RESULT *result)
+{
+	if (fd < 0)
+		return -EINVAL;
+	if (options && options->Size != sizeof *options)
+		return -EMSGSIZE;
+	return result && result->Size != sizeof *result ? -EMSGSIZE : 0;
+}
+
+/** Writes and finishes the core; fills *result, if any. */
+static int write_core(const struct pss_section *section, int fd, const PSSX_CORE_OPTIONS *options,
+		      struct pss_diag *diag, PSSX_CORE_RESULT *result)
+{
+	struct pss_sink_options sink_options = {
+		.compress = options->Compress != 0,
+		.compression_level = options->Level,
+	};
+	struct pss_elfcore_options core_options = {
+		.filter = options->UseFilter ? options->Filter : UINT64_MAX,
+		.include_dont_dump = options->IncludeDontDump != 0,
+		.progress = options->Progress,
+		.progress_context = options->ProgressContext,
+	};
+	_cleanup_memory_ struct pss_memory memory = PSS_MEMORY_EMPTY;
+	_cleanup_sink_ struct pss_sink sink = PSS_SINK_EMPTY;
+	struct pss_elfcore_result written;
+	int r = pss_memory_open_clone(section, diag, &memory);
+
+	if (r < 0)
+		return r;
+	r = pss_sink_open(fd, &sink_options, diag, &sink);
+	if (r < 0)
+		return r;
+	r = pss_elfcore_write(section, &memory, &core_options, &sink, diag, &written);
+	if (r < 0 || !result)
+		return r;
+	*result = (PSSX_CORE_RESULT){
+		.Size = result->Size,
+		.Threads = written.threads,
+		.Segments = written.segments,
+		.FileBytes = written.file_size,
+		.MemoryBytes = written.memory_bytes,
+		.OutputBytes = sink.bytes_written,
+		.UnreadableBytes = written.unreadable_bytes,
+	};
+	return 0;
+}
+
+DWORD WINAPI PssxWriteElfCore(HPSS SnapshotHandle, int Fd, const PSSX_CORE_OPTIONS *Options,
+			      PSSX_CORE_RESULT *Result)
+{
+	PSS_API_SCOPE;
+	// Mapped through the HPSS' own open file: the clone stays for as long as we write.
+	_cleanup_section_ struct pss_section section = PSS_SECTION_EMPTY;
+	PSSX_CORE_OPTIONS defaults = { .Size = sizeof defaults };
+	struct pss_diag diag = { 0 };
+	int r = pss_snapshot_open(SnapshotHandle, &section);
+
+	if (r == 0)
+		r = check_core_arguments(Fd, Options, Result);
+	if (r == 0)
+		r = write_core(&section, Fd, Options ? Options : &defaults, &diag, Result);
+	return pss_api_result(&diag, "cannot write a core of the snapshot", r);
+}
+
+SIZE_T WINAPI PssxUtf16ToUtf8(const WCHAR *Source, SIZE_T Length, char *Target, SIZE_T Room)
+{
+	return pss_utf_to_utf8(Source, Length, Target, Room);
+}
+
+SIZE_T WINAPI PssxUtf8ToUtf16(const char *Source, SIZE_T Length, WCHAR *Target, SIZE_T Room)
+{
+	return pss_utf_to_utf16(Source, Length, Target, Room);
+}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The process to be captured: found, pinned, checked before it is touched; and the one small thing
+// that is done to it outside a capture, reaping the zombie of a clone.
+#ifndef PSS_CAPTURE_TARGET_H
+#define PSS_CAPTURE_TARGET_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "arch.h"
+#include "base/diag.h"
+
+/** Descriptors on it; they pin the process, a reused pid is never taken for it. */
+struct pss_target {
+	pid_t pid;
+	pid_t caller_tid; /**< the calling thread if the process captures itself, else 0 */
+	int proc_fd;      /**< /proc/PID */
+	int space_fd;     /**< a thread's folder that still has the address space, else a copy */
+	int mem_fd;       /**< -EBADF until pss_target_open_memory() */
+	bool has_seccomp_filter;
+};
+
+#define PSS_TARGET_EMPTY                                                                           \
+	((struct pss_target){ .proc_fd = -EBADF, .space_fd = -EBADF, .mem_fd = -EBADF })
+
+/** Opens the process of @pidfd, or the calling one if it is negative. -ESRCH if it is gone. */
+int pss_target_open(int pidfd, struct pss_diag *diag, struct pss_target *ret);
+
+/** Opens the process @pid if it still is the one that started at @start_ticks. -ESRCH if not. */
+int pss_target_open_pid(pid_t pid, uint64_t start_ticks, struct pss_target *ret);
+
+void pss_target_close(struct pss_target *target);
+
+#define _cleanup_target_ _cleanup_(pss_target_close)
+
+/** -EBUSY if another process traces it, -ESRCH if it has exited; notes its seccomp filter. */
+int pss_target_check_traceable(struct pss_target *target, struct pss_diag *diag);
+
+/** Opens its memory for reading. */
+int pss_target_open_memory(struct pss_target *target, struct pss_diag *diag);
+
+/** Adds to a recorded refusal what stands in the way, and what helps. */
+void pss_target_explain_denial(const struct pss_target *target, struct pss_diag *diag);
+
+/** Whether Yama wants a tracer to be an ancestor of what it traces. */
+bool pss_target_wants_ancestor(void);
+
+/**
+ * Has one thread of the process reap the dead clone that it knows as @own_pid. To be called from a
+ * helper. If no thread will do now, the zombie waits for the next capture.
+ */
+void pss_target_reap(struct pss_target *target, const struct pss_arch *arch, pid_t own_pid);
+
+#endif

@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The life of a clone, from the injected clone(2) to the injected wait4(2); see clone.h.
+#include "clone.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "procfs.h"
+
+static const char clone_name[] = "procsnap-clone";
+
+enum {
+	SIGNAL_COUNT = 64,
+	SIGNAL_SET_SIZE = 8,
+	EXIT_DEADLINE_MS = 10000,
+};
+
+#define NS_PER_MS 1000000ull
+
+// One call in the clone that has to succeed.
+static int must_call(struct pss_clone *clone, const char *what, long number,
+		     const uint64_t arguments[6])
+{
+	int64_t result;
+	int r = pss_inject_call(&clone->inject, number, arguments, &result);
+
+	if (r < 0)
+		return r;
+	if (result < 0)
+		return pss_fail(clone->diag, (int)result, "%s failed in the clone %d", what,
+				clone->record.pid);
+	return 0;
+}
+
+#define CALL(clone, what, number, ...)                                                             \
+	must_call((clone), (what), (number), (const uint64_t[6]){ __VA_ARGS__ })
+
+// Unshared first, then closed: the target's table and its POSIX locks stay as they are, and no
+// descriptor of the target is held for a moment.
+static int drop_descriptors(struct pss_clone *clone)
+{
+	return CALL(clone, "close_range", SYS_close_range, 0, UINT32_MAX, CLOSE_RANGE_UNSHARE);
+}
+
+static int identify(struct pss_clone *clone, pid_t own_pid)
+{
+	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
+	struct pss_procfs_stat stat;
+	int r = pss_procfs_open(clone->inject.pid, &clone->proc_fd);
+
+	if (r == 0)
+		r = pss_procfs_read(clone->proc_fd, "stat", &text);
+	if (r == 0)
+		r = pss_procfs_parse_stat((const char *)text.data, text.size, &stat);
+	if (r < 0)
+		return pss_fail(clone->diag, r, "cannot look at the clone %d", clone->inject.pid);
+	clone->record = (struct pss_clone_record){
+		.pid = clone->inject.pid,
+		.target_pid_ns_pid = own_pid,
+		.start_ticks = stat.start_ticks,
+		.section_fd = PSS_CLONE_SECTION_FD,
+	};
+	return 0;
+}
+
+int pss_clone_make(struct pss_inject *target, struct pss_diag *diag, struct pss_clone *ret)
+{
+	pid_t own_pid = 0;
+	int r;
+
+	ret->diag = diag;
+	r = pss_inject_clone(target, &ret->inject, &own_pid);
+	ret->record.pid = ret->inject.pid;
+	ret->record.target_pid_ns_pid = own_pid;
+	if (r == 0)
+		r = drop_descriptors(ret);
+	if (r == 0)
+		r = identify(ret, own_pid);
+	return r;
+}
+
+static int set_name(struct pss_clone *clone)
+{
+	int r = pss_inject_write(&clone->inject, clone->inject.arguments, clone_name,
+				 sizeof clone_name);
+
+	if (r < 0)
+		return pss_fail(clone->diag, r, "cannot write to the clone %d", clone->record.pid);
+	return CALL(clone, "prctl", SYS_prctl, PR_SET_NAME, clone->inject.arguments);
+}
+
+// The program's handlers must never run in the clone; what has none keeps its default.
+static int clear_handlers(struct pss_clone *clone)
+{
+	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
+	uint64_t default_action[4] = { 0 }; // the kernel's struct sigaction: SIG_DFL, no flags
+	struct pss_procfs_status status;
+	int r = pss_procfs_read(clone->proc_fd, "status", &text);
+
+	if (r == 0)
+		r = pss_procfs_parse_status((const char *)text.data, text.size, &status);
+	if (r == 0)
+		r = pss_inject_write(&clone->inject, clone->inject.arguments, default_action,
+				     sizeof default_action);
+	if (r < 0)
+		return pss_fail(clone->diag, r, "cannot clear signal handlers of the clone %d",
+				clone->record.pid);
+	for (unsigned signal = 1; signal <= SIGNAL_COUNT && r == 0; signal++) {
+		if (status.signals_caught & (1ull << (signal - 1)))
+			r = CALL(clone, "rt_sigaction", SYS_rt_sigaction, signal,
+				 clone->inject.arguments, 0, SIGNAL_SET_SIZE);
+	}
+	return r;
+}
+
+// Stopping the target's service must not be held up by a clone that ignores the request.
+static int let_end_signals_in(struct pss_clone *clone)
+{
+	uint64_t mask = UINT64_MAX;
+
+	mask &= ~((1ull << (SIGTERM - 1)) | (1ull << (SIGHUP - 1)) | (1ull << (SIGINT - 1)));
+	if (ptrace(PTRACE_SETSIGMASK, clone->inject.tid, SIGNAL_SET_SIZE, &mask) < 0)
+		return pss_fail(clone->diag, -errno, "cannot set the signal mask of the clone %d",
+				clone->record.pid);
+	return 0;
+}
+
+// Should memory run out, the clone goes first, never the patient. Without the right the clone is
+// no likelier a victim than the target itself.
+static void offer_to_oom_killer(const struct pss_clone *clone)
+{
+	_cleanup_close_ int fd = openat(clone->proc_fd, "oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd >= 0)
+		(void)!write(fd, "1000", 4);
+}
+
+// Takes descriptor 1 of the clone, one end of the socket pair it has just made.
+static int take_socket(struct pss_clone *clone, int *ret)
+{
+	_cleanup_close_ int pidfd = (int)syscall(SYS_pidfd_open, clone->record.pid, 0);
+
+	if (pidfd < 0)
+		return -errno;
+	int fd = (int)syscall(SYS_pidfd_getfd, pidfd, 1, 0);
+	if (fd < 0)
+		return -errno;
+	*ret = fd;
+	return 0;
+}
+
+static int send_descriptor(int socket, int fd)
+{
+	char byte = 0;
+	struct iovec data = { &byte, 1 };
+	union {
+		struct cmsghdr head;
+		uint8_t bytes[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct msghdr message = {
+		.msg_iov = &data,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof control,
+	};
+	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+
+	head->cmsg_level = SOL_SOCKET;
+	head->cmsg_type = SCM_RIGHTS;
+	head->cmsg_len = CMSG_LEN(sizeof fd);
+	memcpy(CMSG_DATA(head), &fd, sizeof fd);
+	return PSS_RET_ERRNO(sendmsg(socket, &message, MSG_NOSIGNAL));
+}
+
+// recvmsg in the clone. What the call points at is laid out in the clone's argument bytes.
+static int receive_descriptor(struct pss_clone *clone)
+{
+	struct {
+		struct msghdr message;
+		struct iovec data;
+		uint8_t byte;
+		_Alignas(16) uint8_t control[CMSG_SPACE(sizeof(int))];
+	} area = { 0 };
+	uint64_t base = clone->inject.arguments;
+	int r;
+
+	area.data.iov_base = (void *)(uintptr_t)(base + offsetof(typeof(area), byte));
+	area.data.iov_len = 1;
+	area.message.msg_iov = (void *)(uintptr_t)(base + offsetof(typeof(area), data));
+	area.message.msg_iovlen = 1;
+	area.message.msg_control = (void *)(uintptr_t)(base + offsetof(typeof(area), control));
+	area.message.msg_controllen = sizeof area.control;
+	r = pss_inject_write(&clone->inject, base, &area, sizeof area);
+	if (r < 0)
+		return pss_fail(clone->diag, r, "cannot write to the clone %d", clone->record.pid);
+	return CALL(clone, "recvmsg", SYS_recvmsg, 0, base, MSG_CMSG_CLOEXEC);
+}
+
+// The clone has descriptors 0 and 1, the socket pair, and gets the section as the next free one.
+static int give_section(struct pss_clone *clone, int section_fd)
+{
+	_cleanup_close_ int socket = -EBADF;
+	char path[32];
+	int r = CALL(clone, "socketpair", SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0,
+		     clone->inject.arguments);
+
+	if (r == 0)
+		r = take_socket(clone, &socket);
+	if (r < 0)
+		return pss_fail(clone->diag, r, "cannot reach into the clone %d",
+				clone->record.pid);
+	// A description of its own, read-only: the lock is ours, and nobody writes.
+	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", section_fd);
+	_cleanup_close_ int read_only = open(path, O_RDONLY | O_CLOEXEC);
+	r = read_only < 0 ? -errno : send_descriptor(socket, read_only);
+	if (r < 0)
+		return pss_fail(clone->diag, r, "cannot hand the section to the clone %d",
+				clone->record.pid);
+	r = receive_descriptor(clone);
+	if (r == 0)
+		r = CALL(clone, "close_range", SYS_close_range, 0, 1, 0);
+	return r;
+}
+
+// Whether the clone sleeps: it has got past its seccomp filter, and waits.
+static bool is_asleep(const struct pss_clone *clone, struct pss_buf *text)
+{
+	struct pss_procfs_stat stat;
+
+	return pss_procfs_read(clone->proc_fd, "stat", text) == 0 &&
+	       pss_procfs_parse_stat((const char *)text->data, text->size, &stat) == 0 &&
+	       stat.state == 'S';
+}
+
+// The shared lock is not to be had before the last duplicate of the section is closed. Shared, so
+// that whoever frees the snapshot can tell by a lock of the same kind whether it was the last.
+static int wait_for_lock(struct pss_clone *clone)
+{
+	const uint64_t arguments[6] = { PSS_CLONE_SECTION_FD, LOCK_SH };
+	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
+	uint64_t deadline = pss_tracee_now(CLOCK_MONOTONIC) + EXIT_DEADLINE_MS * NS_PER_MS;
+	int r = pss_inject_leave(&clone->inject, SYS_flock, arguments);
+
+	// A suspended filter is back in force when this process ends, which lets go of the clone.
+	while (r == 0 && clone->inject.suspend_seccomp && !is_asleep(clone, &text)) {
+		if (pss_tracee_now(CLOCK_MONOTONIC) > deadline)
+			return pss_fail(clone->diag, -ETIMEDOUT, "the clone %d does not wait",
+					clone->record.pid);
+		pss_tracee_pause();
+	}
+	return r;
+}
+
+int pss_clone_park(struct pss_clone *clone, int section_fd)
+{
+	int r = CALL(clone, "setsid", SYS_setsid, 0);
+
+	if (r == 0)
+		r = set_name(clone);
+	if (r == 0)
+		r = clear_handlers(clone);
+	if (r == 0)
+		r = give_section(clone, section_fd);
+	if (r == 0)
+		r = let_end_signals_in(clone);
+	if (r < 0)
+		return r;
+	offer_to_oom_killer(clone);
+	r = wait_for_lock(clone);
+	if (r == 0)
+		clone->inject.tid = 0; // it is its own now
+	return r;
+}
+
+void pss_clone_deinit(struct pss_clone *clone)
+{
+	int status;
+
+	if (clone->inject.tid > 0) {
+		(void)kill(clone->inject.tid, SIGKILL);
+		while (pss_tracee_wait(clone->inject.tid,
+				       pss_tracee_now(CLOCK_MONOTONIC) +
+					       EXIT_DEADLINE_MS * NS_PER_MS,
+				       &status) == 0 &&
+		       WIFSTOPPED(status))
+			;
+	}
+	clone->proc_fd = pss_close(clone->proc_fd);
+	clone->inject = PSS_INJECT_EMPTY;
+}
+
+int pss_clone_reap(struct pss_inject *target, pid_t own_pid)
+{
+	const uint64_t arguments[6] = { (uint64_t)own_pid, 0, WNOHANG | __WALL };
+	int64_t result;
+	int r = pss_inject_call(target, SYS_wait4, arguments, &result);
+
+	if (r < 0)
+		return r;
+	if (result < 0)
+		return (int)result;
+	return result == own_pid ? 0 : -EAGAIN;
+}
+
+// A clone that had no time to take its name is known by the status of its exit frame.
+static bool is_ours(const struct pss_procfs_stat *stat)
+{
+	return (stat->comm_size == sizeof clone_name - 1 &&
+		memcmp(stat->comm, clone_name, stat->comm_size) == 0) ||
+	       stat->exit_code == PSS_INJECT_EXIT_STATUS << 8;
+}
+
+// Whether /proc/@pid is a dead clone of ours, and its pid in its own namespace.
+static bool is_zombie_clone(pid_t pid, pid_t *own_pid_ret)
+{
+	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
+	_cleanup_close_ int fd = -EBADF;
+	struct pss_procfs_stat stat;
+	struct pss_procfs_status status;
+
+	if (pss_procfs_open(pid, &fd) < 0 || pss_procfs_read(fd, "stat", &text) < 0 ||
+	    pss_procfs_parse_stat((const char *)text.data, text.size, &stat) < 0)
+		return false;
+	if (stat.state != 'Z' || stat.exit_signal != 0 || !is_ours(&stat))
+		return false;
+	if (pss_procfs_read(fd, "status", &text) < 0 ||
+	    pss_procfs_parse_status((const char *)text.data, text.size, &status) < 0)
+		return false;
+	*own_pid_ret = status.innermost_pid;
+	return true;
+}
+
+int pss_clone_find_zombies(int proc_fd, pid_t tid, struct pss_buf *own_pids)
+{
+	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
+	char path[64];
+	pid_t pid = 0;
+
+	(void)snprintf(path, sizeof path, "task/%d/children", tid);
+	int r = pss_procfs_read(proc_fd, path, &text);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r; // no CONFIG_PROC_CHILDREN
+	for (size_t i = 0; i < text.size; i++) {
+		pid_t own_pid;
+
+		if (text.data[i] >= '0' && text.data[i] <= '9') {
+			pid = pid * 10 + (text.data[i] - '0');
+			continue;
+		}
+		if (pid > 0 && is_zombie_clone(pid, &own_pid))
+			r = pss_buf_append(own_pids, &own_pid, sizeof own_pid);
+		pid = 0;
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}

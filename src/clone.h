@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The copy-on-write clone: made while the target stands, parked on the section's lock, gone when
+// the last duplicate of the section is. It never runs the program's code.
+#ifndef PSS_CLONE_H
+#define PSS_CLONE_H
+
+#include <sys/types.h>
+
+#include "base/diag.h"
+#include "inject.h"
+#include "section_format.h"
+
+/** Number under which a parked clone holds its section. */
+enum { PSS_CLONE_SECTION_FD = 2 };
+
+/** A clone that is still traced by us. */
+struct pss_clone {
+	struct pss_inject inject;
+	int proc_fd; /**< /proc of the clone */
+	struct pss_clone_record record;
+	struct pss_diag *diag;
+};
+
+#define PSS_CLONE_EMPTY ((struct pss_clone){ .proc_fd = -EBADF })
+
+/**
+ * Has @target's thread clone the process. On success the clone has no descriptor left and stands
+ * traced; every error is one of clone(2) or of ptrace.
+ */
+int pss_clone_make(struct pss_inject *target, struct pss_diag *diag, struct pss_clone *ret);
+
+/**
+ * Gives the clone its own session, name and default signals, lets the OOM killer prefer it, hands
+ * it
+ * @section_fd read-only and lets it go, waiting for the section's lock. The caller holds that lock.
+ */
+int pss_clone_park(struct pss_clone *clone, int section_fd);
+
+/** Kills a clone that was not parked, and frees. What is left is a zombie for pss_clone_reap(). */
+void pss_clone_deinit(struct pss_clone *clone);
+
+#define _cleanup_clone_ _cleanup_(pss_clone_deinit)
+
+/** Has a thread of the target reap the zombie of a clone; @own_pid is as the target counts. */
+int pss_clone_reap(struct pss_inject *target, pid_t own_pid);
+
+/** Finds zombies of earlier clones among the children of thread @tid: their pids, int32_t each. */
+int pss_clone_find_zombies(int proc_fd, pid_t tid, struct pss_buf *own_pids);
+
+#endif

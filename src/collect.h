@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// A collector turns facts about the process into records of the section. Each reads what the
+// context names and adds to context->section; none stops, traces or injects anything.
+#ifndef PSS_COLLECT_H
+#define PSS_COLLECT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "base/diag.h"
+#include "procfs.h"
+#include "section.h"
+
+struct pss_tracee;
+
+/** Where to look. All descriptors are borrowed. */
+struct pss_collect {
+	pid_t pid;      /**< of the target */
+	int proc_fd;    /**< /proc/PID of the target: numbers about the process */
+	int space_fd;   /**< /proc/PID whose address space to describe: the clone's, else proc_fd */
+	bool has_clone; /**< space_fd is a clone's: smaps may be read, bytes are point-in-time */
+	uint64_t hidden_start; /**< a mapping of ours in the clone, not to be listed, or 0 */
+	uint32_t capture_flags;
+	pid_t caller_tid; /**< set if the target is the calling process, else 0 */
+	struct pss_section_builder *section;
+	struct pss_buf *scratch; /**< for texts; contents are lost at each step */
+	struct pss_diag *diag;
+};
+
+/**
+ * The process record (with @instant_realtime_ns as its capture time, or now if 0) and, if there is
+ * a clone or the address space may be read, the auxiliary vector and the loader's debug address.
+ */
+int pss_collect_process(const struct pss_collect *context, uint64_t instant_realtime_ns);
+
+/** One record for each thread, read from /proc without stopping anything. */
+int pss_collect_threads(const struct pss_collect *context);
+
+/** One record for each thread that @tracee holds or held, with its registers. */
+int pss_collect_tracee_threads(const struct pss_collect *context, const struct pss_tracee *tracee);
+
+/**
+ * One record for each mapping of the address space. @with_section_information also reads build IDs
+ * and headers of ELF objects (from the mapped memory, else the file) and counts resident pages.
+ */
+int pss_collect_vaspace(const struct pss_collect *context, bool with_section_information);
+
+#endif

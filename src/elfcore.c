@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Writes a planned core: headers, notes, then memory, forward only, so that a pipe will do. What
+// can still go wrong here is I/O, the clone's death, and pages that cannot be read.
+#include "elfcore.h"
+
+#include <assert.h>
+#include <elf.h>
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/checked.h"
+#include "base/cleanup.h"
+#include "elfcore_notes.h"
+#include "elfcore_plan.h"
+#include "elfcore_runs.h"
+
+enum {
+	PIECE_SIZE = 1024 * 1024,
+	NOTE_ALIGNMENT = 4,
+	PROGRESS_INTERVAL_MS = 100,
+};
+
+struct writer {
+	const struct pss_section *section;
+	const struct pss_memory *memory;
+	const struct pss_elfcore_options *options;
+	const struct pss_elfcore_plan *plan;
+	struct pss_sink *sink;
+	struct pss_diag *diag;
+	uint64_t page_size;
+	uint64_t done;
+	uint64_t unreadable;
+	uint64_t reported_ms; // when progress was last told
+	struct pss_elfcore_runs runs;
+	struct pss_buf piece;
+};
+
+static void writer_deinit(struct writer *writer)
+{
+	pss_elfcore_runs_end(&writer->runs);
+	pss_buf_deinit(&writer->piece);
+}
+
+static int write_file_header(struct writer *writer)
+{
+	const struct pss_elfcore_plan *plan = writer->plan;
+	uint64_t headers = (uint64_t)plan->segment_count + 1;
+	const Elf64_Ehdr header = {
+		.e_ident = {
+			[EI_MAG0] = ELFMAG0,
+			[EI_MAG1] = ELFMAG1,
+			[EI_MAG2] = ELFMAG2,
+			[EI_MAG3] = ELFMAG3,
+			[EI_CLASS] = ELFCLASS64,
+			[EI_DATA] = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? ELFDATA2LSB : ELFDATA2MSB,
+			[EI_VERSION] = EV_CURRENT,
+			[EI_OSABI] = ELFOSABI_NONE,
+		},
+		.e_type = ET_CORE,
+		.e_machine = (Elf64_Half)pss_section_header(writer->section)->machine,
+		.e_version = EV_CURRENT,
+		.e_phoff = sizeof header,
+		.e_ehsize = sizeof header,
+		.e_phentsize = sizeof(Elf64_Phdr),
+		.e_phnum = plan->is_extended ? PN_XNUM : (Elf64_Half)headers,
+		.e_shoff = plan->is_extended ? sizeof header + headers * sizeof(Elf64_Phdr) : 0,
+		.e_shentsize = plan->is_extended ? sizeof(Elf64_Shdr) : 0,
+		.e_shnum = plan->is_extended ? 1 : 0,
+	};
+
+	return pss_sink_write(writer->sink, &header, sizeof header);
+}
+
+static uint32_t segment_flags(const struct pss_region_record *region)
+{
+	return (region->protection & PSS_REGION_READ ? PF_R : 0U) |
+	       (region->protection & PSS_REGION_WRITE ? PF_W : 0U) |
+	       (region->protection & PSS_REGION_EXECUTE ? PF_X : 0U);
+}
+
+static int write_program_headers(struct writer *writer)
+{
+	const struct pss_elfcore_plan *plan = writer->plan;
+	const Elf64_Phdr note = {
+		.p_type = PT_NOTE,
+		.p_offset = plan->notes_offset,
+		.p_filesz = plan->notes_size,
+		.p_align = NOTE_ALIGNMENT,
+	};
+
+	int r = pss_sink_write(writer->sink, &note, sizeof note);
+	for (uint32_t i = 0; r == 0 && i < plan->segment_count; i++) {
+		const struct pss_elfcore_segment *segment = pss_elfcore_plan_segment(plan, i);
+		uint64_t size = segment->end - segment->start;
+		// p_paddr stays 0: a reader that finds one takes all of them for physical
+		// addresses.
+		const Elf64_Phdr header = {
+			.p_type = PT_LOAD,
+			.p_flags =
+				segment_flags(pss_section_region(writer->section, segment->region)),
+			.p_offset = segment->offset,
+			.p_vaddr = segment->start,
+			.p_filesz = segment->source == PSS_ELFCORE_OMITTED ? 0 : size,
+			.p_memsz = size,
+			.p_align = writer->page_size,
+		};
+
+		r = pss_sink_write(writer->sink, &header, sizeof header);
+	}
+	return r;
+}
+
+static int write_extended_count(struct writer *writer)
+{
+	const Elf64_Shdr header = {
+		.sh_type = SHT_NULL,
+		.sh_size = 1, // e_shnum
+		.sh_info = writer->plan->segment_count + 1,
+	};
+
+	return writer->plan->is_extended ? pss_sink_write(writer->sink, &header, sizeof header) : 0;
+}
+
+static int write_tables(struct writer *writer)
+{
+	const struct pss_elfcore_plan *plan = writer->plan;
+	uint64_t size = 0;
+
+	int r = write_file_header(writer);
+	if (r == 0)
+		r = write_program_headers(writer);
+	if (r == 0)
+		r = write_extended_count(writer);
+	assert(r < 0 || writer->sink->position == plan->notes_offset);
+	if (r == 0)
+		r = pss_elfcore_notes_write(writer->section, plan, writer->sink, &size);
+	assert(r < 0 || size == plan->notes_size);
+	if (r == 0)
+		r = pss_sink_skip(writer->sink, plan->data_offset - plan->notes_offset - size);
+	return r;
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec now = { 0 };
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+// Tells how far we are, not too often; @is_due: at any rate.
+static int report(struct writer *writer, bool is_due)
+{
+	const struct pss_elfcore_options *options = writer->options;
+
+	if (!options->progress)
+		return 0;
+	uint64_t now = now_ms();
+	if (!is_due && now - writer->reported_ms < PROGRESS_INTERVAL_MS)
+		return 0;
+	writer->reported_ms = now;
+	if (options->progress(options->progress_context, writer->done, writer->plan->memory_bytes))
+		return pss_fail(writer->diag, -ECANCELED, "the core is not complete");
+	return 0;
+}
+
+// Copies what can be read of [start, end); pages that cannot become zeroes, and are counted.
+static int copy_pages(struct writer *writer, uint64_t start, uint64_t end)
+{
+	while (start < end) {
+		size_t wanted = end - start < PIECE_SIZE ? end - start : PIECE_SIZE;
+		size_t done = 0;
+
+		int r = pss_memory_read(writer->memory, start, writer->piece.data, wanted, &done);
+		if (r < 0 && r != -EFAULT)
+			return pss_elfcore_fail(writer->section, r, writer->diag);
+		// Whole pages only: the rest of a page that broke off is as unreadable as its end.
+		if (r == -EFAULT)
+			done = pss_align_down(done, writer->page_size);
+		r = pss_sink_write(writer->sink, writer->piece.data, done);
+		start += done;
+		if (r == 0 && done < wanted) {
+			r = pss_sink_skip(writer->sink, writer->page_size);
+			start += writer->page_size;
+			done += writer->page_size;
+			writer->unreadable += writer->page_size;
+		}
+		writer->done += done;
+		if (r == 0)
+			r = report(writer, false);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int write_segment(struct writer *writer, const struct pss_elfcore_segment *segment)
+{
+	const struct pss_region_record *region =
+		pss_section_region(writer->section, segment->region);
+	uint64_t at = segment->start, start = 0, end = 0;
+
+	assert(writer->sink->position == segment->offset);
+	int r = pss_elfcore_runs_begin(&writer->runs, writer->memory, region, segment->source);
+	if (r < 0)
+		return pss_elfcore_fail(writer->section, r, writer->diag);
+	pss_elfcore_runs_seek(&writer->runs, segment->start, segment->end);
+	while ((r = pss_elfcore_runs_next(&writer->runs, &start, &end)) == 0) {
+		r = pss_sink_skip(writer->sink, start - at);
+		if (r == 0)
+			r = copy_pages(writer, start, end);
+		if (r < 0)
+			return r;
+		at = end;
+	}
+	if (r != -ENODATA)
+		return pss_elfcore_fail(writer->section, r, writer->diag);
+	return pss_sink_skip(writer->sink, segment->end - at);
+}
+
+static int write_memory(struct writer *writer)
+{
+	int r = pss_buf_reserve(&writer->piece, PIECE_SIZE);
+
+	if (r < 0)
+		return pss_fail(writer->diag, r, "cannot get %d bytes for reading", PIECE_SIZE);
+	r = report(writer, true);
+	for (uint32_t i = 0; r == 0 && i < writer->plan->segment_count; i++) {
+		const struct pss_elfcore_segment *segment =
+			pss_elfcore_plan_segment(writer->plan, i);
+		if (segment->source != PSS_ELFCORE_OMITTED)
+			r = write_segment(writer, segment);
+	}
+	return r == 0 ? report(writer, true) : r;
+}
+
+static int make_plan(const struct pss_section *section, const struct pss_memory *memory,
+		     const struct pss_elfcore_options *options, struct pss_diag *diag,
+		     struct pss_elfcore_plan *plan)
+{
+	uint64_t notes_size = 0;
+
+	if (pss_section_process(section)->flags & PSS_PROCESS_32BIT)
+		return pss_fail(diag, -EOPNOTSUPP, "cannot write a core of a 32-bit process");
+	int r = pss_elfcore_plan_segments(section, memory, options, diag, plan);
+	if (r < 0)
+		return r;
+	r = pss_elfcore_notes_write(section, plan, NULL, &notes_size);
+	if (r == 0)
+		r = pss_elfcore_plan_offsets(plan, notes_size,
+					     pss_section_header(section)->page_size);
+	return r < 0 ? pss_fail(diag, r, "cannot lay out the core") : 0;
+}
+
+int pss_elfcore_write(const struct pss_section *section, const struct pss_memory *memory,
+		      const struct pss_elfcore_options *options, struct pss_sink *sink,
+		      struct pss_diag *diag, struct pss_elfcore_result *ret)
+{
+	_cleanup_elfcore_plan_ struct pss_elfcore_plan plan = PSS_ELFCORE_PLAN_EMPTY;
+	_cleanup_(writer_deinit) struct writer writer = {
+		.section = section,
+		.memory = memory,
+		.options = options,
+		.plan = &plan,
+		.sink = sink,
+		.diag = diag,
+		.page_size = pss_section_header(section)->page_size,
+		.runs = PSS_ELFCORE_RUNS_EMPTY,
+		.piece = PSS_BUF_EMPTY,
+	};
+
+	int r = make_plan(section, memory, options, diag, &plan);
+	if (r == 0)
+		r = write_tables(&writer);
+	if (r == 0)
+		r = write_memory(&writer);
+	if (r == 0)
+		r = pss_sink_finish(sink);
+	if (r < 0)
+		return r;
+	*ret = (struct pss_elfcore_result){
+		.file_size = plan.file_size,
+		.memory_bytes = plan.memory_bytes - writer.unreadable,
+		.unreadable_bytes = writer.unreadable,
+		.segments = plan.segment_count,
+		.threads = pss_elfcore_notes_threads(section),
+	};
+	return 0;
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Starting the helper and waiting for exactly it; see helper.h.
+#include "helper.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+enum {
+	STACK_SIZE = 256 * 1024,
+	GUARD_SIZE = 64 * 1024, // a multiple of every page size
+	SIGNAL_SET_SIZE = 8,
+};
+
+// Lives at the top of the helper's stack mapping.
+struct helper {
+	int (*work)(void *context);
+	void *context;
+	int result;
+	bool has_returned;
+	bool is_process;
+	int may_start; // a futex
+	int alive;     // a futex: the kernel clears it when the helper has ended
+};
+
+struct stack {
+	uint8_t *base;
+};
+
+static void stack_deinit(struct stack *stack)
+{
+	if (stack->base)
+		(void)munmap(stack->base, GUARD_SIZE + STACK_SIZE);
+}
+
+static int stack_init(struct stack *stack)
+{
+	void *base = mmap(NULL, GUARD_SIZE + STACK_SIZE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+
+	if (base == MAP_FAILED)
+		return -ENOMEM;
+	stack->base = base;
+	return PSS_RET_ERRNO(mprotect(base, GUARD_SIZE, PROT_NONE));
+}
+
+static int helper_main(void *argument)
+{
+	struct helper *helper = argument;
+
+	// Its own table of handlers: with SIGCHLD ignored, nothing would wake it when a tracee
+	// stops.
+	if (helper->is_process) {
+		struct sigaction action = { .sa_handler = SIG_DFL };
+
+		(void)sigaction(SIGCHLD, &action, NULL);
+	}
+	while (!__atomic_load_n(&helper->may_start, __ATOMIC_ACQUIRE))
+		(void)syscall(SYS_futex, &helper->may_start, FUTEX_WAIT, 0, NULL);
+	helper->result = helper->work(helper->context);
+	helper->has_returned = true;
+	return 0;
+}
+
+static long set_all_signals_blocked(uint64_t *old)
+{
+	uint64_t all = UINT64_MAX;
+
+	// Not through libc, which keeps two of its own signals out of every mask.
+	return syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, old, SIGNAL_SET_SIZE);
+}
+
+// The stack grows down from the helper's own description.
+static int start(enum pss_helper_kind kind, struct helper *helper)
+{
+	int flags = CLONE_VM | CLONE_FILES | CLONE_CHILD_CLEARTID;
+	uint64_t mask;
+
+	helper->is_process = kind != PSS_HELPER_THREAD;
+	if (!helper->is_process)
+		flags |= CLONE_THREAD | CLONE_SIGHAND | CLONE_FS | CLONE_SYSVSEM;
+	if (set_all_signals_blocked(&mask) < 0)
+		return -errno;
+	int pid = clone(helper_main, helper, flags, helper, NULL, NULL, &helper->alive);
+	int error = errno;
+	(void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, SIGNAL_SET_SIZE);
+	return pid < 0 ? -error : pid;
+}
+
+static void let_start(struct helper *helper)
+{
+	__atomic_store_n(&helper->may_start, 1, __ATOMIC_RELEASE);
+	(void)syscall(SYS_futex, &helper->may_start, FUTEX_WAKE, 1);
+}
+
+static void wait_until_ended(struct helper *helper, int pid)
+{
+	int alive;
+
+	while ((alive = __atomic_load_n(&helper->alive, __ATOMIC_ACQUIRE)) != 0)
+		(void)syscall(SYS_futex, &helper->alive, FUTEX_WAIT, alive, NULL);
+	if (helper->is_process)
+		while (waitpid(pid, NULL, __WCLONE) < 0 && errno == EINTR)
+			;
+}
+
+int pss_helper_run(enum pss_helper_kind kind, int (*work)(void *context), void *context,
+		   struct pss_diag *diag, int *result_ret)
+{
+	_cleanup_(stack_deinit) struct stack stack = { NULL };
+	int r = stack_init(&stack);
+
+	if (r < 0)
+		return pss_fail(diag, r, "cannot map a stack for the tracing helper");
+	uint8_t *top = stack.base + GUARD_SIZE + STACK_SIZE;
+	struct helper *helper = (void *)(top - sizeof(struct helper) - 64);
+	helper = (void *)((uintptr_t)helper & ~(uintptr_t)63);
+	*helper = (struct helper){ .work = work, .context = context, .alive = 1 };
+
+	int pid = start(kind, helper);
+	if (pid < 0)
+		return pss_fail(diag, pid, "cannot start the tracing helper");
+	// EINVAL where there is no Yama.
+	if (kind == PSS_HELPER_OF_HOST)
+		(void)prctl(PR_SET_PTRACER, pid, 0, 0, 0);
+	let_start(helper);
+	wait_until_ended(helper, pid);
+	if (kind == PSS_HELPER_OF_HOST)
+		(void)prctl(PR_SET_PTRACER, 0, 0, 0, 0);
+	if (!helper->has_returned)
+		return pss_fail(diag, -EOWNERDEAD, "the tracing helper was killed");
+	*result_ret = helper->result;
+	return 0;
+}

@@ -1,0 +1,492 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Calls made by a stopped thread, and the way home that stands on its stack before the first; see
+// inject.h.
+//
+// The order of steps is the safety: the frame stands before the registers lead to it, the registers
+// before the signal mask is changed, and back again in the opposite order. Between any two steps
+// the thread can be let run, by us or by our death, and comes home.
+#include "inject.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/checked.h"
+
+#ifndef PTRACE_O_SUSPEND_SECCOMP
+#define PTRACE_O_SUSPEND_SECCOMP (1 << 21)
+#endif
+
+enum {
+	// Only a supervisor of system calls or a CPU starved for seconds makes a call take so long.
+	CALL_DEADLINE_MS = 5000,
+	SIGNAL_SET_SIZE = 8,
+	EVENT_SHIFT = 16,
+	SYSCALL_STOP = SIGTRAP | 0x80,
+	EXTENDED_STATE_ROOM = 64 * 1024,
+};
+
+#define NS_PER_MS 1000000ull
+
+int pss_inject_write(const struct pss_inject *inject, uint64_t address, const void *bytes,
+		     size_t size)
+{
+	struct iovec local = { (void *)bytes, size };
+	struct iovec remote = { (void *)(uintptr_t)address, size };
+	ssize_t done = process_vm_writev(inject->tid, &local, 1, &remote, 1, 0);
+
+	if (done < 0)
+		return -errno;
+	return (size_t)done == size ? 0 : -EFAULT;
+}
+
+int pss_inject_read(const struct pss_inject *inject, uint64_t address, void *bytes, size_t size)
+{
+	struct iovec local = { bytes, size };
+	struct iovec remote = { (void *)(uintptr_t)address, size };
+	ssize_t done = process_vm_readv(inject->tid, &local, 1, &remote, 1, 0);
+
+	if (done < 0)
+		return -errno;
+	return (size_t)done == size ? 0 : -EFAULT;
+}
+
+static int set_signal_mask(pid_t tid, uint64_t mask)
+{
+	return PSS_RET_ERRNO(ptrace(PTRACE_SETSIGMASK, tid, SIGNAL_SET_SIZE, &mask));
+}
+
+// Waits for the next stop that is ours: a system call's begin or end, or an event. Signals that
+// cannot be blocked are kept back.
+static int next_stop(struct pss_inject *inject, int *status_ret)
+{
+	for (;;) {
+		uint64_t deadline = pss_tracee_now(CLOCK_MONOTONIC) + CALL_DEADLINE_MS * NS_PER_MS;
+		int status;
+		int r = pss_tracee_wait(inject->tid, deadline, &status);
+
+		if (r < 0)
+			return r;
+		if (!WIFSTOPPED(status))
+			return -ESRCH;
+		if (WSTOPSIG(status) == SYSCALL_STOP || status >> EVENT_SHIFT) {
+			*status_ret = status;
+			return 0;
+		}
+		if (WSTOPSIG(status) == SIGSTOP)
+			inject->must_stop_again = true;
+		if (ptrace(PTRACE_SYSCALL, inject->tid, 0, 0) < 0)
+			return -errno;
+	}
+}
+
+// Runs on to the begin or end of a system call, or to the birth of a clone. Other event stops in
+// between, such as those that SIGCONT makes, are passed over.
+static int run_on(struct pss_inject *inject, bool *has_cloned_ret)
+{
+	int status;
+
+	do {
+		int r;
+
+		if (ptrace(PTRACE_SYSCALL, inject->tid, 0, 0) < 0)
+			return -errno;
+		r = next_stop(inject, &status);
+		if (r < 0)
+			return r;
+	} while (WSTOPSIG(status) != SYSCALL_STOP && status >> EVENT_SHIFT != PTRACE_EVENT_CLONE);
+	*has_cloned_ret = WSTOPSIG(status) != SYSCALL_STOP;
+	return 0;
+}
+
+static int run_to_edge_of_call(struct pss_inject *inject)
+{
+	bool has_cloned;
+
+	return run_on(inject, &has_cloned);
+}
+
+// Sets the registers for a call and runs to its entry.
+static int enter_call(struct pss_inject *inject, uint64_t stack, long number,
+		      const uint64_t arguments[6])
+{
+	struct pss_general general = inject->original;
+	struct pss_arch_call call = {
+		.number = number,
+		.instruction = inject->site->call_code,
+		.stack = stack,
+		.return_to = inject->site->return_code,
+	};
+	int r;
+
+	memcpy(call.arguments, arguments, sizeof call.arguments);
+	inject->arch->set_call(&general, &call);
+	inject->is_changed = true;
+	r = pss_tracee_set_general(inject->tid, &general);
+	if (r == 0 && !inject->has_run)
+		r = set_signal_mask(inject->tid, UINT64_MAX);
+	if (r < 0)
+		return r;
+	inject->has_run = true;
+	return run_to_edge_of_call(inject);
+}
+
+static int read_result(const struct pss_inject *inject, int64_t *result_ret)
+{
+	struct pss_general general;
+	int r = pss_tracee_get_general(inject->tid, &general);
+
+	if (r == 0)
+		*result_ret = inject->arch->syscall_result(&general);
+	return r;
+}
+
+static int make_call(struct pss_inject *inject, uint64_t stack, long number,
+		     const uint64_t arguments[6], int64_t *result_ret)
+{
+	int r = enter_call(inject, stack, number, arguments);
+
+	if (r == 0)
+		r = run_to_edge_of_call(inject);
+	if (r == 0)
+		r = read_result(inject, result_ret);
+	return r;
+}
+
+int pss_inject_call(struct pss_inject *inject, long number, const uint64_t arguments[6],
+		    int64_t *result_ret)
+{
+	int r = make_call(inject, inject->frame, number, arguments, result_ret);
+
+	if (r < 0)
+		return pss_fail(inject->diag, r, "system call %ld in thread %d did not end", number,
+				inject->tid);
+	return 0;
+}
+
+static int trace_options(const struct pss_inject *inject)
+{
+	uint64_t options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE;
+
+	if (inject->suspend_seccomp)
+		options |= PTRACE_O_SUSPEND_SECCOMP;
+	if (ptrace(PTRACE_SETOPTIONS, inject->tid, 0, options) == 0)
+		return 0;
+	if (!inject->suspend_seccomp)
+		return -errno;
+
+	int r = pss_fail(inject->diag, -errno,
+			 "process %d has a seccomp filter, which can't be suspended", inject->pid);
+	pss_diag_hint(inject->diag, "a filter may kill the target for the call that makes a clone; "
+				    "run with CAP_SYS_ADMIN and without a filter of your own");
+	return r;
+}
+
+// The extended registers, read anew whatever the capture asks for: the frame must restore them.
+static int read_extended(const struct pss_inject *inject, struct pss_buf *ret)
+{
+	int r = pss_buf_reserve(ret, EXTENDED_STATE_ROOM);
+
+	if (r < 0)
+		return r;
+	struct iovec room = { ret->data, EXTENDED_STATE_ROOM };
+	if (ptrace(PTRACE_GETREGSET, inject->tid, inject->arch->frame_note_type, &room) < 0)
+		return -errno;
+	ret->size = room.iov_len;
+	return 0;
+}
+
+// Lays the room out, from below: arguments, the exit frame, the frame home.
+static void lay_out(struct pss_inject *inject, size_t frame_size, size_t exit_size)
+{
+	const struct pss_arch *arch = inject->arch;
+
+	inject->arguments = inject->room;
+	inject->exit_frame = arch->frame_address(inject->room + PSS_INJECT_ARGUMENTS, exit_size);
+	inject->frame = arch->frame_address(inject->exit_frame + exit_size, frame_size);
+}
+
+static int build_frame(const struct pss_inject *inject, const struct pss_general *general,
+		       const struct pss_buf *extended, uint64_t address, struct pss_buf *image)
+{
+	struct pss_arch_frame frame = {
+		.address = address,
+		.return_code = inject->site->return_code,
+		.signal_mask = extended ? inject->signal_mask : UINT64_MAX,
+		.general = general,
+		.extended = extended ? extended->data : NULL,
+		.extended_size = extended ? extended->size : 0,
+	};
+	size_t offset = address - inject->room;
+
+	return inject->arch->build_frame(&frame, image->data + offset, image->size - offset);
+}
+
+// Both frames, as bytes to be copied to the room.
+static int build_frames(const struct pss_inject *inject, const struct pss_buf *extended,
+			struct pss_buf *image)
+{
+	struct pss_general home = inject->original;
+	struct pss_general last = inject->original;
+	struct pss_arch_call leave = {
+		.number = SYS_exit_group,
+		.arguments = { PSS_INJECT_EXIT_STATUS },
+		.instruction = inject->site->call_code,
+		.stack = inject->exit_frame,
+		.return_to = inject->site->return_code,
+	};
+	int r = pss_buf_append(image, NULL, inject->room_size);
+
+	if (r < 0)
+		return r;
+	// Should this frame ever be used, an interrupted call is made again from its beginning.
+	inject->arch->rewind_call(&home);
+	r = build_frame(inject, &home, extended, inject->frame, image);
+	if (r < 0)
+		return r;
+	inject->arch->set_call(&last, &leave);
+	return build_frame(inject, &last, NULL, inject->exit_frame, image);
+}
+
+// Below the stack pointer and the red zone lies nobody's. What stood there is put back all the
+// same, and kept for the snapshot.
+static int take_stack_room(struct pss_inject *inject)
+{
+	uint64_t stack = inject->arch->stack_pointer(&inject->original);
+	int r;
+
+	inject->room = pss_align_down(stack - inject->arch->red_zone - inject->room_size, 64);
+	r = pss_buf_append(&inject->saved, NULL, inject->room_size);
+	if (r < 0)
+		return r;
+	return pss_inject_read(inject, inject->room, inject->saved.data, inject->room_size);
+}
+
+// The kernel writes the clone's CPU into the clone's copy of the area when it runs.
+static void save_rseq_area(struct pss_inject *inject)
+{
+	uint32_t size = 0;
+	uint64_t area = pss_inject_rseq_area(inject->tid, &size);
+
+	if (!area || size > PSS_INJECT_RSEQ_MAX ||
+	    pss_inject_read(inject, area, inject->rseq_saved, size) < 0)
+		return;
+	inject->rseq_area = area;
+	inject->rseq_size = size;
+}
+
+// The one call without a frame to return to: the thread keeps its own stack pointer.
+static int map_room(struct pss_inject *inject)
+{
+	uint64_t stack = inject->arch->stack_pointer(&inject->original);
+	uint64_t arguments[6] = { 0,
+				  inject->room_size,
+				  PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS,
+				  UINT64_MAX,
+				  0 };
+	int64_t result = 0;
+	int r = make_call(inject, stack, SYS_mmap, arguments, &result);
+
+	if (r < 0)
+		return r;
+	if (result < 0 && result > -4096)
+		return (int)result;
+	inject->room = (uint64_t)result;
+	inject->is_mapping = true;
+	return 0;
+}
+
+static int write_frames(struct pss_inject *inject, const struct pss_buf *extended)
+{
+	_cleanup_buf_ struct pss_buf image = PSS_BUF_EMPTY;
+	size_t frame_size = inject->arch->frame_size(extended->data, extended->size);
+	size_t exit_size = inject->arch->frame_size(NULL, 0);
+	int r;
+
+	lay_out(inject, frame_size, exit_size);
+	r = build_frames(inject, extended, &image);
+	if (r < 0)
+		return r;
+	return pss_inject_write(inject, inject->room, image.data, image.size);
+}
+
+int pss_inject_begin(struct pss_inject *inject, const struct pss_tracee *tracee,
+		     const struct pss_tracee_thread *thread, bool on_mapping)
+{
+	_cleanup_buf_ struct pss_buf extended = PSS_BUF_EMPTY;
+	int r;
+
+	inject->pid = tracee->pid;
+	inject->tid = thread->tid;
+	inject->arch = tracee->arch;
+	inject->original = thread->general;
+	inject->signal_mask = thread->signal_mask;
+	r = trace_options(inject);
+	if (r == 0)
+		r = read_extended(inject, &extended);
+	if (r < 0)
+		return pss_fail(inject->diag, r, "cannot prepare thread %d for a system call",
+				inject->tid);
+	inject->is_begun = true;
+	save_rseq_area(inject);
+	inject->room_size =
+		pss_align_up(PSS_INJECT_ARGUMENTS + inject->arch->frame_size(NULL, 0) +
+				     inject->arch->frame_size(extended.data, extended.size) + 64,
+			     64);
+	r = on_mapping ? map_room(inject) : take_stack_room(inject);
+	if (r == 0)
+		r = write_frames(inject, &extended);
+	if (r < 0) {
+		(void)pss_inject_end(inject);
+		return pss_fail(inject->diag, r, "cannot write below the stack of thread %d",
+				inject->tid);
+	}
+	return 0;
+}
+
+// The clone as a thread that makes calls: same text, same frames, its own copy of the stack.
+static struct pss_inject adopt(const struct pss_inject *parent, pid_t pid)
+{
+	struct pss_inject clone = *parent;
+
+	clone.pid = pid;
+	clone.tid = pid;
+	clone.saved = PSS_BUF_EMPTY;
+	clone.frame = parent->exit_frame;
+	clone.has_run = true;
+	clone.must_stop_again = false;
+	return clone;
+}
+
+static int wait_for_clone(struct pss_inject *clone)
+{
+	int status;
+	int r = next_stop(clone, &status);
+
+	if (r == 0 && status >> EVENT_SHIFT != PTRACE_EVENT_STOP)
+		r = -EPROTO;
+	return r;
+}
+
+// The clone exists, stopped by the kernel; the thread is still inside its call.
+static int meet_clone(struct pss_inject *inject, struct pss_inject *clone_ret)
+{
+	unsigned long pid = 0;
+
+	if (ptrace(PTRACE_GETEVENTMSG, inject->tid, 0, &pid) < 0)
+		return -errno;
+	*clone_ret = adopt(inject, (pid_t)pid);
+	return wait_for_clone(clone_ret);
+}
+
+int pss_inject_clone(struct pss_inject *inject, struct pss_inject *clone_ret, pid_t *own_pid_ret)
+{
+	const uint64_t arguments[6] = { CLONE_FILES, inject->exit_frame };
+	bool has_cloned = false;
+	int64_t result = 0;
+	int r = enter_call(inject, inject->frame, SYS_clone, arguments);
+
+	if (r == 0)
+		r = run_on(inject, &has_cloned);
+	if (r == 0 && has_cloned)
+		r = meet_clone(inject, clone_ret);
+	if (r == 0 && has_cloned)
+		r = run_to_edge_of_call(inject);
+	if (r == 0)
+		r = read_result(inject, &result);
+	if (r < 0)
+		return pss_fail(inject->diag, r, "cloning process %d did not end", inject->pid);
+	if (result < 0)
+		return pss_fail(inject->diag, (int)result, "cannot clone process %d", inject->pid);
+	*own_pid_ret = (pid_t)result;
+	return 0;
+}
+
+// Takes the pages back that map_room() made. Leaves the thread stopped at the end of that call.
+static void unmap_room(struct pss_inject *inject)
+{
+	uint64_t stack = inject->arch->stack_pointer(&inject->original);
+	uint64_t arguments[6] = { inject->room, inject->room_size };
+	int64_t result = 0;
+
+	if (make_call(inject, stack, SYS_munmap, arguments, &result) == 0)
+		inject->is_mapping = false;
+}
+
+// From wherever a call has left it to a signal-delivery stop: only from there does the kernel's own
+// restart of an interrupted call run.
+static int stop_before_user_mode(struct pss_inject *inject)
+{
+	int status;
+	int r;
+
+	if (ptrace(PTRACE_INTERRUPT, inject->tid, 0, 0) < 0)
+		return -errno;
+	do {
+		if (ptrace(PTRACE_CONT, inject->tid, 0, 0) < 0)
+			return -errno;
+		r = next_stop(inject, &status);
+	} while (r == 0 && status >> EVENT_SHIFT != PTRACE_EVENT_STOP);
+	return r;
+}
+
+int pss_inject_end(struct pss_inject *inject)
+{
+	int r = 0;
+
+	if (!inject->is_begun)
+		return 0;
+	inject->is_begun = false;
+	if (inject->is_mapping)
+		unmap_room(inject);
+	if (inject->is_changed) {
+		// Before its first call the thread still is in the stop where it was found.
+		r = inject->has_run ? stop_before_user_mode(inject) : 0;
+		if (r == 0)
+			r = set_signal_mask(inject->tid, inject->signal_mask);
+		if (r == 0)
+			r = pss_tracee_set_general(inject->tid, &inject->original);
+	}
+	// Not before the registers lead elsewhere: the frame is the way home until then, and stays
+	// it if they could not be given back.
+	if (r == 0 && inject->saved.size)
+		r = pss_inject_write(inject, inject->room, inject->saved.data, inject->saved.size);
+	(void)ptrace(PTRACE_SETOPTIONS, inject->tid, 0, 0);
+	if (inject->must_stop_again)
+		(void)syscall(SYS_tgkill, inject->pid, inject->tid, SIGSTOP);
+	if (r < 0)
+		return pss_fail(inject->diag, r, "cannot give thread %d its registers back",
+				inject->tid);
+	return 0;
+}
+
+void pss_inject_deinit(struct pss_inject *inject)
+{
+	(void)pss_inject_end(inject);
+	pss_buf_deinit(&inject->saved);
+	*inject = PSS_INJECT_EMPTY;
+}
+
+int pss_inject_leave(struct pss_inject *clone, long number, const uint64_t arguments[6])
+{
+	int r = enter_call(clone, clone->frame, number, arguments);
+
+	// With its filter suspended the clone stays traced until the call is under way: it is let
+	// go when this process ends.
+	if (r == 0)
+		r = PSS_RET_ERRNO(ptrace(clone->suspend_seccomp ? PTRACE_CONT : PTRACE_DETACH,
+					 clone->tid, 0, 0));
+	if (r < 0)
+		return pss_fail(clone->diag, r, "cannot let go of the clone %d", clone->tid);
+	return 0;
+}

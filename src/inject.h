@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// One system call in one stopped thread, through a system call instruction of the target's own
+// text. Before the registers are touched, a dead man's frame stands on the thread's stack: the call
+// returns into the program's own rt_sigreturn, so whoever kills us, at whatever moment, the thread
+// goes on as if we had never been there, and a clone exits.
+#ifndef PSS_INJECT_H
+#define PSS_INJECT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "arch.h"
+#include "base/buf.h"
+#include "base/diag.h"
+#include "tracee.h"
+
+/** What must be known of the target's address space; found out before anything is stopped. */
+struct pss_inject_site {
+	uint64_t call_code;      /**< a system call instruction, then a return */
+	uint64_t return_code;    /**< a sequence that calls rt_sigreturn */
+	struct pss_buf mappings; /**< the private writable ones, sorted; inject.c's own */
+};
+
+enum {
+	PSS_INJECT_ARGUMENTS = 1024,
+	PSS_INJECT_RSEQ_MAX = 64,
+	PSS_INJECT_EXIT_STATUS = 83, /**< with which a clone exits: its zombie is known by it */
+};
+
+#define PSS_INJECT_SITE_EMPTY ((struct pss_inject_site){ 0 })
+
+/** Reads maps and looks for the two code sequences. -ENOENT if the target's text lacks one. */
+int pss_inject_survey(int proc_fd, int mem_fd, const struct pss_arch *arch, struct pss_diag *diag,
+		      struct pss_inject_site *ret);
+
+/**
+ * Whether what was found is still there, now that the target stands: it may have called execve
+ * since. Opens the memory anew, for an old descriptor shows the old program. -EAGAIN if not.
+ */
+int pss_inject_verify(const struct pss_inject_site *site, int space_fd, const struct pss_arch *arch,
+		      struct pss_diag *diag);
+
+void pss_inject_site_deinit(struct pss_inject_site *site);
+
+/** A thread that makes calls for us. */
+struct pss_inject {
+	pid_t pid;
+	pid_t tid;
+	const struct pss_arch *arch;
+	const struct pss_inject_site *site; /**< borrowed */
+	struct pss_diag *diag;
+	struct pss_general original;
+	uint64_t signal_mask;
+	uint64_t room; /**< the lowest byte that we write over, or the scratch mapping */
+	size_t room_size;
+	bool is_mapping;      /**< the room is a mapping that we made */
+	struct pss_buf saved; /**< what stood in the room, if it is no mapping of ours */
+	uint64_t rseq_area; /**< the thread's rseq area, which the kernel rewrites in a clone, or 0
+			     */
+	uint32_t rseq_size;
+	uint8_t rseq_saved[PSS_INJECT_RSEQ_MAX];
+	uint64_t frame;      /**< leads the thread home */
+	uint64_t exit_frame; /**< leads a clone to exit_group */
+	uint64_t arguments;  /**< PSS_INJECT_ARGUMENTS bytes for what calls point at; in clones only
+			      */
+	bool suspend_seccomp; /**< set by the caller: the target has a seccomp filter */
+	bool is_changed;      /**< its registers are not its own for the moment */
+	bool has_run; /**< it has left the stop in which it was found; signals are blocked */
+	bool is_begun;
+	bool must_stop_again; /**< a SIGSTOP came meanwhile: sent anew at the end */
+};
+
+#define PSS_INJECT_EMPTY ((struct pss_inject){ 0 })
+
+/**
+ * Whether a call may be made by this stopped thread: it is outside every restartable sequence and,
+ * if
+ * @want_stack, runs on a stack with room for the frames.
+ */
+bool pss_inject_is_fit(const struct pss_tracee *tracee, const struct pss_tracee_thread *thread,
+		       const struct pss_inject_site *site, bool want_stack);
+
+/** Where the kernel keeps @tid's restartable-sequence area: 0 if it has none. */
+uint64_t pss_inject_rseq_area(pid_t tid, uint32_t *size_ret);
+
+/**
+ * Makes ready: saves what stands where the frames go, below the stack pointer, and writes them.
+ * With
+ * @on_mapping the frames stand on pages that a first, unguarded call maps: for a thread that has no
+ * stack fit for it. On failure nothing is left changed.
+ */
+int pss_inject_begin(struct pss_inject *inject, const struct pss_tracee *tracee,
+		     const struct pss_tracee_thread *thread, bool on_mapping);
+
+/** Makes the call. *result_ret is what the kernel returned, a value or -errno. */
+int pss_inject_call(struct pss_inject *inject, long number, const uint64_t arguments[6],
+		    int64_t *result_ret);
+
+/**
+ * clone(CLONE_FILES) onto the exit frame, exit signal 0. The clone is traced by us and stopped as
+ * *clone_ret, ready for pss_inject_call(); its pid as the target counts is *own_pid_ret. Errors are
+ * clone's.
+ */
+int pss_inject_clone(struct pss_inject *inject, struct pss_inject *clone_ret, pid_t *own_pid_ret);
+
+/** Gives the thread back its registers, signal mask and stack. It is stopped as before begin. */
+int pss_inject_end(struct pss_inject *inject);
+
+/** The undo on any path: pss_inject_end() if it has not been called, then frees. */
+void pss_inject_deinit(struct pss_inject *inject);
+
+#define _cleanup_inject_ _cleanup_(pss_inject_deinit)
+
+/**
+ * Has a clone begin a last call and lets go of it: when that call returns, the clone exits.
+ */
+int pss_inject_leave(struct pss_inject *clone, long number, const uint64_t arguments[6]);
+
+/** Copies bytes into the stopped process, to where it may write itself. */
+int pss_inject_write(const struct pss_inject *inject, uint64_t address, const void *bytes,
+		     size_t size);
+
+/** Copies bytes out of it. */
+int pss_inject_read(const struct pss_inject *inject, uint64_t address, void *bytes, size_t size);
+
+#endif

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Opens the clone's memory, once it is proven to be this section's clone, and reads it. Reading
+// never writes to the clone, and never reaches another process: the descriptors pin its address
+// space.
+#include "memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/checked.h"
+#include "base/cleanup.h"
+#include "procfs.h"
+
+enum { FD_PATH_SIZE = 32, MAPPING_PATH_SIZE = 64 };
+
+// 0 if the process behind @dir_fd is the one that was started at that tick, and still runs.
+static int check_start(int dir_fd, const struct pss_clone_record *clone)
+{
+	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
+	struct pss_procfs_stat stat;
+
+	int r = pss_procfs_read(dir_fd, "stat", &text);
+	if (r < 0)
+		return r == -ENOENT ? -ESRCH : r;
+	r = pss_procfs_parse_stat((const char *)text.data, text.size, &stat);
+	if (r < 0)
+		return r;
+	if (stat.start_ticks != clone->start_ticks || stat.state == 'Z' || stat.state == 'X')
+		return -ESRCH;
+	return 0;
+}
+
+// 0 if it holds the section under the number that the section says.
+static int check_section(int dir_fd, const struct pss_clone_record *clone,
+			 const struct pss_section *section)
+{
+	char path[FD_PATH_SIZE];
+	struct stat st;
+
+	(void)snprintf(path, sizeof path, "fd/%d", clone->section_fd);
+	if (fstatat(dir_fd, path, &st, 0) < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	return st.st_dev == section->device && st.st_ino == section->inode ? 0 : -ESRCH;
+}
+
+static int open_file(int dir_fd, const char *path, int *fd_ret)
+{
+	int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	*fd_ret = fd;
+	return 0;
+}
+
+static int open_checked(const struct pss_section *section, const struct pss_clone_record *clone,
+			struct pss_memory *memory)
+{
+	int r = pss_procfs_open(clone->pid, &memory->dir_fd);
+	if (r == 0)
+		r = check_start(memory->dir_fd, clone);
+	if (r == 0)
+		r = check_section(memory->dir_fd, clone, section);
+	if (r == 0)
+		r = open_file(memory->dir_fd, "mem", &memory->mem_fd);
+	if (r == 0)
+		r = open_file(memory->dir_fd, "pagemap", &memory->pagemap_fd);
+	return r;
+}
+
+int pss_memory_open_clone(const struct pss_section *section, struct pss_diag *diag,
+			  struct pss_memory *ret)
+{
+	_cleanup_memory_ struct pss_memory memory = PSS_MEMORY_EMPTY;
+	const struct pss_clone_record *clone = pss_section_clone(section);
+
+	if (!clone)
+		return pss_fail(diag, -ENOENT, "the snapshot was taken without a clone");
+	int r = open_checked(section, clone, &memory);
+	if (r == -ESRCH) {
+		(void)pss_fail(diag, r, "the clone of process %d, process %d, is gone",
+			       pss_section_process(section)->pid, clone->pid);
+		pss_diag_hint(diag, "it was killed, perhaps for want of memory; capture again");
+	}
+	if (r < 0)
+		return pss_fail(diag, r, "cannot open the memory of clone %d", clone->pid);
+
+	memory.section = section;
+	*ret = memory;
+	memory = PSS_MEMORY_EMPTY;
+	return 0;
+}
+
+void pss_memory_close(struct pss_memory *memory)
+{
+	if (!memory)
+		return;
+	(void)pss_close(memory->mem_fd);
+	(void)pss_close(memory->pagemap_fd);
+	(void)pss_close(memory->dir_fd);
+	*memory = PSS_MEMORY_EMPTY;
+}
+
+static void apply_patch(const struct pss_memory *memory, const struct pss_patch_record *patch,
+			uint64_t address, uint8_t *buffer, size_t size)
+{
+	uint64_t patch_end;
+	const void *bytes;
+
+	if (pss_section_bytes(memory->section, patch->bytes, &bytes) < 0 ||
+	    pss_add(patch->address, patch->bytes.size, &patch_end) < 0)
+		return;
+
+	uint64_t start = patch->address > address ? patch->address : address;
+	uint64_t end = patch_end < address + size ? patch_end : address + size;
+	if (start >= end)
+		return;
+	memcpy(buffer + (start - address), (const uint8_t *)bytes + (start - patch->address),
+	       end - start);
+}
+
+// Last to first: where two overlap, the bytes saved first are the target's own.
+static void apply_patches(const struct pss_memory *memory, uint64_t address, uint8_t *buffer,
+			  size_t size)
+{
+	if (!memory->section)
+		return;
+	for (uint32_t i = pss_section_count(memory->section, PSS_PART_PATCHES); i-- > 0;)
+		apply_patch(memory, pss_section_patch(memory->section, i), address, buffer, size);
+}
+
+int pss_memory_read(const struct pss_memory *memory, uint64_t address, void *buffer, size_t size,
+		    size_t *done_ret)
+{
+	uint8_t *to = buffer;
+	size_t done = 0;
+	uint64_t end;
+	int r = 0;
+
+	if (pss_add(address, size, &end) < 0) {
+		*done_ret = 0;
+		return -EFAULT;
+	}
+	// A read ends early before a page it cannot have, and where the kernel felt like it: only
+	// the next one, which begins there, tells which it was.
+	while (r == 0 && done < size) {
+		ssize_t n = pread(memory->mem_fd, to + done, size - done, (off_t)(address + done));
+
+		if (n > 0)
+			done += (size_t)n;
+		else if (n == 0)
+			return -ESRCH; // the address space is gone
+		else if (errno == EIO || errno == EFAULT || errno == EINVAL)
+			r = -EFAULT; // EINVAL: an address in the upper half
+		else if (errno != EINTR)
+			return -errno;
+	}
+	apply_patches(memory, address, to, done);
+	*done_ret = done;
+	return r;
+}
+
+int pss_memory_open_mapping(const struct pss_memory *memory, uint64_t start, uint64_t end,
+			    int *fd_ret)
+{
+	char path[MAPPING_PATH_SIZE];
+
+	(void)snprintf(path, sizeof path, "map_files/%llx-%llx", (unsigned long long)start,
+		       (unsigned long long)end);
+	// Not open_file(): without such a mapping there is no such name, and the clone may be well.
+	int fd = openat(memory->dir_fd, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	*fd_ret = fd;
+	return 0;
+}

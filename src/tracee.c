@@ -1,0 +1,547 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// All threads of one process, held; see tracee.h. PTRACE_SEIZE and PTRACE_INTERRUPT only: an attach
+// would send a SIGSTOP that the target's parent can see.
+#include "tracee.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/checked.h"
+#include "section_format.h"
+
+enum {
+	// A thread that can run stops within microseconds of getting a CPU; this bounds starvation.
+	STOP_DEADLINE_MS = 2000,
+	// A thread in D state may never stop. The rest of the target waits for it at most so long,
+	// and it never runs the program's code before it has been let go.
+	BLOCK_DEADLINE_MS = 50,
+	WAIT_SLICE_NS = 200 * 1000,
+	REGSET_ROOM = 64 * 1024,
+	SIGNAL_SET_SIZE = 8,
+	EVENT_SHIFT = 16,
+};
+
+#define NS_PER_MS     1000000ull
+#define NS_PER_SECOND 1000000000ull
+
+// The kernel's limit on pids, PID_MAX_LIMIT: one bit for each takes 512 KiB, mostly never touched.
+#define PID_LIMIT (1u << 22)
+
+uint64_t pss_tracee_now(int clock)
+{
+	struct timespec now = { 0 };
+
+	(void)clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
+}
+
+uint32_t pss_tracee_count(const struct pss_tracee *tracee)
+{
+	return (uint32_t)(tracee->threads.size / sizeof(struct pss_tracee_thread));
+}
+
+struct pss_tracee_thread *pss_tracee_thread(const struct pss_tracee *tracee, uint32_t index)
+{
+	return (struct pss_tracee_thread *)(void *)tracee->threads.data + index;
+}
+
+int pss_tracee_get_general(pid_t tid, struct pss_general *ret)
+{
+	struct iovec room = { ret->bytes, sizeof ret->bytes };
+
+	if (ptrace(PTRACE_GETREGSET, tid, NT_PRSTATUS, &room) < 0)
+		return -errno;
+	ret->size = (uint32_t)room.iov_len;
+	return 0;
+}
+
+int pss_tracee_set_general(pid_t tid, const struct pss_general *general)
+{
+	struct iovec bytes = { (void *)general->bytes, general->size };
+
+	return PSS_RET_ERRNO(ptrace(PTRACE_SETREGSET, tid, NT_PRSTATUS, &bytes));
+}
+
+// In the helper process SIGCHLD is blocked, and taking it wakes us at once. In a plain thread of
+// the host it is the host's to take, so that only time wakes us.
+void pss_tracee_pause(void)
+{
+	sigset_t set;
+	struct timespec slice = { .tv_nsec = WAIT_SLICE_NS };
+
+	if (syscall(SYS_gettid) != getpid()) {
+		(void)nanosleep(&slice, NULL);
+		return;
+	}
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	(void)sigtimedwait(&set, NULL, &slice);
+}
+
+int pss_tracee_wait(pid_t tid, uint64_t deadline_ns, int *status_ret)
+{
+	for (;;) {
+		int status;
+		pid_t pid = waitpid(tid, &status, __WALL | WNOHANG);
+
+		if (pid == tid) {
+			*status_ret = status;
+			return 0;
+		}
+		if (pid < 0 && errno != EINTR)
+			return errno == ECHILD ? -ESRCH : -errno;
+		if (pss_tracee_now(CLOCK_MONOTONIC) > deadline_ns)
+			return -ETIMEDOUT;
+		pss_tracee_pause();
+	}
+}
+
+static bool is_known(const struct pss_tracee *tracee, pid_t tid)
+{
+	return tracee->known.data[tid / 8] & (1u << (tid % 8));
+}
+
+static int read_thread_stat(struct pss_tracee *tracee, pid_t tid, struct pss_procfs_stat *ret)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof path, "task/%d/stat", tid);
+	int r = pss_procfs_read(tracee->proc_fd, path, &tracee->scratch);
+	if (r < 0)
+		return r;
+	return pss_procfs_parse_stat((const char *)tracee->scratch.data, tracee->scratch.size, ret);
+}
+
+static int add_thread(struct pss_tracee *tracee, pid_t tid)
+{
+	struct pss_tracee_thread thread = { .tid = tid, .state = PSS_TRACEE_NEW };
+	int r = read_thread_stat(tracee, tid, &thread.stat);
+
+	if (r == -ESRCH || r == -ENOENT)
+		return 0; // gone already: never part of the snapshot
+	if (r < 0)
+		return pss_fail(tracee->diag, r, "cannot read the state of thread %d of %d", tid,
+				tracee->pid);
+	if (thread.stat.state == 'Z' || thread.stat.state == 'X')
+		thread.state = PSS_TRACEE_DEAD;
+	thread.was_running = thread.stat.state == 'R';
+	tracee->known.data[tid / 8] |= (uint8_t)(1u << (tid % 8));
+	return pss_buf_append(&tracee->threads, &thread, sizeof thread);
+}
+
+// Adds the threads that are not known yet.
+static int find_threads(struct pss_tracee *tracee, uint32_t *found_ret)
+{
+	_cleanup_buf_ struct pss_buf tids = PSS_BUF_EMPTY;
+	uint32_t before = pss_tracee_count(tracee);
+	int r;
+
+	if (!tracee->known.data) {
+		r = pss_buf_reserve(&tracee->known, PID_LIMIT / 8);
+		if (r < 0)
+			return r;
+	}
+	r = pss_procfs_list(tracee->proc_fd, "task", &tids);
+	if (r < 0)
+		return pss_fail(tracee->diag, r, "cannot list the threads of process %d",
+				tracee->pid);
+	for (size_t i = 0; i < tids.size / sizeof(int32_t); i++) {
+		int32_t tid = ((const int32_t *)(const void *)tids.data)[i];
+
+		if (tid <= 0 || (uint32_t)tid >= PID_LIMIT || is_known(tracee, tid))
+			continue;
+		r = add_thread(tracee, tid);
+		if (r < 0)
+			return r;
+	}
+	*found_ret = pss_tracee_count(tracee) - before;
+	return 0;
+}
+
+static int seize(struct pss_tracee *tracee, struct pss_tracee_thread *thread)
+{
+	if (ptrace(PTRACE_SEIZE, thread->tid, 0, 0) == 0) {
+		thread->state = PSS_TRACEE_SEIZED;
+		return 0;
+	}
+
+	int error = errno;
+	struct pss_procfs_stat stat;
+	if (error == ESRCH || read_thread_stat(tracee, thread->tid, &stat) < 0) {
+		thread->state = PSS_TRACEE_GONE;
+		return 0;
+	}
+	// A thread that is just exiting may not be seized either.
+	if (stat.state == 'Z' || stat.state == 'X') {
+		thread->state = thread->tid == tracee->pid ? PSS_TRACEE_DEAD : PSS_TRACEE_GONE;
+		return 0;
+	}
+	return pss_fail(tracee->diag, -error, "cannot seize thread %d of process %d", thread->tid,
+			tracee->pid);
+}
+
+static void interrupt(struct pss_tracee *tracee, struct pss_tracee_thread *thread)
+{
+	uint64_t now = pss_tracee_now(CLOCK_MONOTONIC);
+
+	if (!tracee->first_stop_ns)
+		tracee->first_stop_ns = now;
+	if (thread->was_running && !tracee->first_runner_stop_ns)
+		tracee->first_runner_stop_ns = now;
+	if (ptrace(PTRACE_INTERRUPT, thread->tid, 0, 0) < 0)
+		thread->state = PSS_TRACEE_GONE;
+}
+
+// Takes one event of a thread on its way to the stop. True if there is nothing more to wait for.
+static bool take_event(struct pss_tracee_thread *thread, int status)
+{
+	if (!WIFSTOPPED(status)) {
+		thread->state = PSS_TRACEE_GONE;
+		return true;
+	}
+	if (status >> EVENT_SHIFT == PTRACE_EVENT_STOP) {
+		thread->state = PSS_TRACEE_STOPPED;
+		thread->was_group_stopped = WSTOPSIG(status) != SIGTRAP;
+		return true;
+	}
+	// A signal was on its way: deliver it. The stop comes right after, before the next
+	// instruction of the program or the first of its handler.
+	(void)ptrace(PTRACE_CONT, thread->tid, 0, WSTOPSIG(status));
+	return false;
+}
+
+// What has become of a thread that does not stop: it may be asleep where nothing reaches it, or be
+// the leader and have exited while others live, of which a tracer is not told.
+static void judge_straggler(struct pss_tracee *tracee, struct pss_tracee_thread *thread)
+{
+	struct pss_procfs_stat stat;
+
+	if (read_thread_stat(tracee, thread->tid, &stat) < 0)
+		thread->state = PSS_TRACEE_GONE;
+	else if (stat.state == 'D')
+		thread->state = PSS_TRACEE_UNSTOPPABLE;
+	else if (stat.state == 'Z' || stat.state == 'X')
+		thread->state = PSS_TRACEE_DEAD;
+}
+
+static int wait_stopped(struct pss_tracee *tracee, struct pss_tracee_thread *thread)
+{
+	uint64_t start = pss_tracee_now(CLOCK_MONOTONIC);
+	uint64_t deadline = start + BLOCK_DEADLINE_MS * NS_PER_MS;
+
+	while (thread->state == PSS_TRACEE_SEIZED) {
+		int status;
+		int r = pss_tracee_wait(thread->tid, deadline, &status);
+
+		if (r == 0) {
+			(void)take_event(thread, status);
+			continue;
+		}
+		if (r == -ESRCH) {
+			thread->state = PSS_TRACEE_GONE;
+			return 0;
+		}
+		if (r != -ETIMEDOUT)
+			return pss_fail(tracee->diag, r, "cannot wait for thread %d", thread->tid);
+		judge_straggler(tracee, thread);
+		if (thread->state == PSS_TRACEE_SEIZED &&
+		    pss_tracee_now(CLOCK_MONOTONIC) > start + STOP_DEADLINE_MS * NS_PER_MS)
+			return pss_fail(tracee->diag, -ETIMEDOUT,
+					"thread %d of process %d does not stop", thread->tid,
+					tracee->pid);
+		deadline += BLOCK_DEADLINE_MS * NS_PER_MS;
+	}
+	return 0;
+}
+
+static int read_regset(struct pss_tracee *tracee, pid_t tid, uint32_t note_type)
+{
+	struct pss_regset_record head = { .note_type = note_type };
+	int r = pss_buf_reserve(&tracee->regsets, sizeof head + REGSET_ROOM);
+
+	if (r < 0)
+		return r;
+	struct iovec room = { tracee->regsets.data + tracee->regsets.size + sizeof head,
+			      REGSET_ROOM };
+	// Not every CPU has every set.
+	if (ptrace(PTRACE_GETREGSET, tid, note_type, &room) < 0)
+		return errno == ESRCH ? -ESRCH : 0;
+	head.size = (uint32_t)room.iov_len;
+	memcpy(tracee->regsets.data + tracee->regsets.size, &head, sizeof head);
+	tracee->regsets.size += sizeof head + head.size;
+	return pss_buf_align(&tracee->regsets, 8);
+}
+
+static int read_regsets(struct pss_tracee *tracee, struct pss_tracee_thread *thread)
+{
+	const struct pss_arch_regset *set = tracee->arch->regsets;
+
+	thread->regsets_offset = tracee->regsets.size;
+	for (; set->note_type && tracee->options.want_registers; set++) {
+		if (set->is_extended && !tracee->options.want_extended)
+			continue;
+		int r = read_regset(tracee, thread->tid, set->note_type);
+		if (r < 0)
+			return r;
+	}
+	thread->regsets_size = tracee->regsets.size - thread->regsets_offset;
+	return 0;
+}
+
+// System calls that give up with a bare -EINTR when a thread is stopped, with nothing done yet, so
+// that they can be made again. Others say how they want to be restarted, and the kernel sees to it.
+// Never close(): it has closed the descriptor even when it says EINTR.
+static bool can_be_made_again(int64_t number)
+{
+	static const int16_t numbers[] = {
+#ifdef SYS_epoll_wait
+		SYS_epoll_wait,
+#endif
+		SYS_epoll_pwait,     SYS_epoll_pwait2,  SYS_semop,          SYS_semtimedop,
+		SYS_rt_sigtimedwait, SYS_read,          SYS_readv,          SYS_recvfrom,
+		SYS_recvmsg,         SYS_recvmmsg,      SYS_write,          SYS_writev,
+		SYS_sendto,          SYS_sendmsg,       SYS_sendmmsg,       SYS_accept,
+		SYS_accept4,         SYS_connect,       SYS_msgsnd,         SYS_msgrcv,
+		SYS_io_getevents,    SYS_io_pgetevents, SYS_io_uring_enter,
+	};
+
+	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+		if (numbers[i] == number)
+			return true;
+	return false;
+}
+
+bool pss_tracee_repair_call(const struct pss_arch *arch, struct pss_general *general)
+{
+	uint64_t arguments[6];
+	int64_t number;
+
+	return arch->in_syscall(general, &number, arguments) && can_be_made_again(number) &&
+	       arch->restart_interrupted(general);
+}
+
+// The call is repaired at once, not when the thread is let go: should we be killed, it stays so.
+static int read_general(struct pss_tracee *tracee, struct pss_tracee_thread *thread)
+{
+	int r = pss_tracee_get_general(thread->tid, &thread->general);
+
+	if (r == 0 && pss_tracee_repair_call(tracee->arch, &thread->general))
+		r = pss_tracee_set_general(thread->tid, &thread->general);
+	return r;
+}
+
+// What a stopped thread tells about itself. A thread killed meanwhile is gone, not an error.
+static int read_registers(struct pss_tracee *tracee, struct pss_tracee_thread *thread)
+{
+	if (thread->state != PSS_TRACEE_STOPPED || thread->has_registers)
+		return 0;
+
+	int r = read_regsets(tracee, thread);
+	if (r == 0)
+		r = read_general(tracee, thread);
+	if (r == 0)
+		r = PSS_RET_ERRNO(ptrace(PTRACE_GETSIGMASK, thread->tid, SIGNAL_SET_SIZE,
+					 &thread->signal_mask));
+	if (r == -ESRCH) {
+		thread->state = PSS_TRACEE_GONE;
+		return 0;
+	}
+	if (r < 0)
+		return pss_fail(tracee->diag, r, "cannot read the registers of thread %d",
+				thread->tid);
+	thread->capture_ns = pss_tracee_now(CLOCK_REALTIME);
+	thread->has_registers = true;
+	return 0;
+}
+
+// Stops every thread for which @running is was_running: all are told first, then waited for.
+static int stop_threads(struct pss_tracee *tracee, bool running)
+{
+	uint32_t count = pss_tracee_count(tracee);
+	int r = 0;
+
+	for (uint32_t i = 0; i < count && r == 0; i++) {
+		struct pss_tracee_thread *thread = pss_tracee_thread(tracee, i);
+
+		if (thread->state == PSS_TRACEE_NEW && thread->was_running == running)
+			r = seize(tracee, thread);
+	}
+	for (uint32_t i = 0; i < count && r == 0; i++) {
+		struct pss_tracee_thread *thread = pss_tracee_thread(tracee, i);
+
+		if (thread->state == PSS_TRACEE_SEIZED)
+			interrupt(tracee, thread);
+	}
+	for (uint32_t i = 0; i < count && r == 0; i++) {
+		struct pss_tracee_thread *thread = pss_tracee_thread(tracee, i);
+
+		if (thread->state == PSS_TRACEE_SEIZED)
+			r = wait_stopped(tracee, thread);
+	}
+	return r;
+}
+
+static int read_all_registers(struct pss_tracee *tracee)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < pss_tracee_count(tracee) && r == 0; i++)
+		r = read_registers(tracee, pss_tracee_thread(tracee, i));
+	return r;
+}
+
+// Whether the threads held are all there are. The count of the kernel costs the same however many
+// there are; a listing of thousands inside the pause would cost as much as the clone.
+static bool holds_all(struct pss_tracee *tracee)
+{
+	struct pss_procfs_status status;
+	uint32_t held = 0;
+
+	for (uint32_t i = 0; i < pss_tracee_count(tracee); i++)
+		if (pss_tracee_thread(tracee, i)->state != PSS_TRACEE_GONE)
+			held++;
+	return pss_procfs_read(tracee->proc_fd, "status", &tracee->scratch) == 0 &&
+	       pss_procfs_parse_status((const char *)tracee->scratch.data, tracee->scratch.size,
+				       &status) == 0 &&
+	       status.thread_count == held;
+}
+
+// Runners may give birth until each has stopped, so: stop, and look again until nothing is new.
+static int stop_runners(struct pss_tracee *tracee)
+{
+	uint32_t found;
+	int r = find_threads(tracee, &found);
+
+	while (r == 0) {
+		// What turns up from here on is stopped like a runner, asleep or not.
+		for (uint32_t i = 0; i < pss_tracee_count(tracee); i++)
+			if (pss_tracee_thread(tracee, i)->state == PSS_TRACEE_NEW)
+				pss_tracee_thread(tracee, i)->was_running = true;
+		r = stop_threads(tracee, true);
+		if (r < 0 || holds_all(tracee))
+			break;
+		r = find_threads(tracee, &found);
+		if (r == 0 && found == 0)
+			break;
+	}
+	return r;
+}
+
+int pss_tracee_stop(struct pss_tracee *tracee)
+{
+	uint32_t found;
+	int r = find_threads(tracee, &found);
+
+	if (r == 0)
+		r = stop_threads(tracee, false);
+	if (r == 0)
+		r = read_all_registers(tracee);
+	if (r == 0)
+		r = stop_runners(tracee);
+	if (r < 0)
+		return r;
+	tracee->last_stop_ns = pss_tracee_now(CLOCK_MONOTONIC);
+	tracee->instant_realtime_ns = pss_tracee_now(CLOCK_REALTIME);
+	if (!tracee->first_runner_stop_ns)
+		tracee->first_runner_stop_ns = tracee->first_stop_ns;
+	return read_all_registers(tracee);
+}
+
+int pss_tracee_stop_one(struct pss_tracee *tracee, pid_t tid, struct pss_tracee_thread **ret)
+{
+	int r = 0;
+
+	if (!tracee->known.data)
+		r = pss_buf_reserve(&tracee->known, PID_LIMIT / 8);
+	if (r == 0)
+		r = add_thread(tracee, tid);
+	if (r < 0)
+		return r;
+
+	uint32_t count = pss_tracee_count(tracee);
+	if (count == 0 || pss_tracee_thread(tracee, count - 1)->tid != tid)
+		return -ESRCH;
+	struct pss_tracee_thread *thread = pss_tracee_thread(tracee, count - 1);
+	if (thread->state == PSS_TRACEE_NEW)
+		r = seize(tracee, thread);
+	if (r == 0 && thread->state == PSS_TRACEE_SEIZED) {
+		interrupt(tracee, thread);
+		r = wait_stopped(tracee, thread);
+	}
+	if (r == 0)
+		r = read_registers(tracee, thread);
+	if (r < 0)
+		return r;
+	if (thread->state != PSS_TRACEE_STOPPED)
+		return -ESRCH;
+	*ret = thread;
+	return 0;
+}
+
+static void release_thread(struct pss_tracee *tracee, struct pss_tracee_thread *thread)
+{
+	if (thread->state != PSS_TRACEE_STOPPED)
+		return;
+	if (!thread->has_registers)
+		(void)read_general(tracee, thread);
+	(void)ptrace(PTRACE_DETACH, thread->tid, 0, 0);
+	thread->state = PSS_TRACEE_RELEASED;
+}
+
+// Threads that are held but not stopped: on a failed way, or in D state. One that has stopped since
+// is let go; the kernel lets go the others when this process ends.
+static void release_unstopped(struct pss_tracee *tracee, struct pss_tracee_thread *thread)
+{
+	int status;
+
+	if (thread->state != PSS_TRACEE_SEIZED && thread->state != PSS_TRACEE_UNSTOPPABLE)
+		return;
+	if (thread->state == PSS_TRACEE_SEIZED && ptrace(PTRACE_INTERRUPT, thread->tid, 0, 0) < 0)
+		return;
+	uint64_t patience = thread->state == PSS_TRACEE_SEIZED ? BLOCK_DEADLINE_MS : 0;
+	while (pss_tracee_wait(thread->tid, pss_tracee_now(CLOCK_MONOTONIC) + patience * NS_PER_MS,
+			       &status) == 0) {
+		if (take_event(thread, status))
+			break;
+	}
+	release_thread(tracee, thread);
+}
+
+static void release_where(struct pss_tracee *tracee, bool running)
+{
+	for (uint32_t i = 0; i < pss_tracee_count(tracee); i++) {
+		struct pss_tracee_thread *thread = pss_tracee_thread(tracee, i);
+
+		if (thread->was_running == running)
+			release_thread(tracee, thread);
+	}
+}
+
+int pss_tracee_release(struct pss_tracee *tracee)
+{
+	release_where(tracee, true);
+	release_where(tracee, false);
+	tracee->last_release_ns = pss_tracee_now(CLOCK_MONOTONIC);
+	for (uint32_t i = 0; i < pss_tracee_count(tracee); i++)
+		release_unstopped(tracee, pss_tracee_thread(tracee, i));
+	return 0;
+}
+
+void pss_tracee_end(struct pss_tracee *tracee)
+{
+	if (tracee->threads.data)
+		(void)pss_tracee_release(tracee);
+	pss_buf_deinit(&tracee->threads);
+	pss_buf_deinit(&tracee->regsets);
+	pss_buf_deinit(&tracee->scratch);
+	pss_buf_deinit(&tracee->known);
+}

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// From the numbers used inside, 0 or -errno, to the codes that the public functions return. The
+// only such table.
+#ifndef PSS_WIN32_ERROR_H
+#define PSS_WIN32_ERROR_H
+
+/**
+ * The ERROR_ code of 0 or a negative errno. ERROR_INTERNAL_ERROR for one that the table lacks,
+ * which is a mistake of ours: a check reads the sources for it.
+ */
+unsigned pss_win32_error(int negative_errno);
+
+#endif

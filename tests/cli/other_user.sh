@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# As a user who may not trace the target: facts are shown, all else is refused with a reason.
+source "$PROCSNAP_SOURCE/tests/cli/lib.bash"
+
+[ "$(id -u)" -eq 0 ] || skip "not root, cannot become another user"
+start plain "$PROCSNAP_TARGETS/plain"
+chmod 755 . ..
+mkdir -m 777 dir
+cd dir
+as_nobody() {
+	local status=0
+	echo "\$ procsnap $*" | sed "s/$plain/PID/g"
+	setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all "$PROCSNAP" "$@" \
+		>out 2>&1 || status=$?
+	sed "s/$plain/PID/g" out
+	rm out
+	echo "exit $status"
+}
+
+setpriv --reuid 65534 --regid 65534 --clear-groups "$PROCSNAP" --version >/dev/null 2>&1 ||
+	skip "the build is in a folder that others cannot enter"
+as_nobody dump "$plain" -o core
+as_nobody show "$plain" --memory
+as_nobody show "$plain" --registers
+as_nobody show "$plain" | grep -E '^(Name|Threads|image|exit) '
+ls -A

@@ -1,0 +1,444 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Starting targets and talking to them; what is common to all live tests. Records are in
+// harness_record.c.
+#include "harness.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { MAX_ARGUMENTS = 4 };
+
+static char test_name[128];
+
+static void say_deadline(int signal_number)
+{
+	ssize_t ignored;
+
+	(void)signal_number;
+	ignored = write(STDERR_FILENO, test_name, strlen(test_name));
+	ignored = write(STDERR_FILENO, ": deadline passed\n", 18);
+	(void)ignored;
+	_exit(1);
+}
+
+void harness_begin(const char *name, unsigned seconds)
+{
+	struct sigaction action = { .sa_handler = say_deadline };
+
+	snprintf(test_name, sizeof(test_name), "%s", name);
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	signal(SIGPIPE, SIG_IGN);
+	sigaction(SIGALRM, &action, NULL);
+	alarm(seconds);
+}
+
+uint64_t harness_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+bool harness_is_past(uint64_t since_ns, unsigned ms)
+{
+	return harness_now_ns() - since_ns > (uint64_t)ms * 1000000u;
+}
+
+void harness_breathe(void)
+{
+	poll(NULL, 0, 1);
+}
+
+void harness_fail(const char *format, ...)
+{
+	char text[4096];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	print_error("%s\n", text);
+	fail();
+	abort();
+}
+
+char *harness_read_file(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t size = 0, room = 1 << 16;
+	char *text = malloc(room);
+	ssize_t got = -1;
+
+	while (fd >= 0 && text && (got = read(fd, text + size, room - size - 1)) > 0) {
+		size += (size_t)got;
+		if (room - size < 4096)
+			text = realloc(text, room *= 2);
+	}
+	if (fd >= 0)
+		close(fd);
+	if (got < 0 || !text) {
+		free(text);
+		return NULL;
+	}
+	text[size] = '\0';
+	return text;
+}
+
+// Reads one line into @line, a byte at a time: lines are short and few. False at the end.
+static bool read_line(const struct target *target, char *line, size_t room)
+{
+	uint64_t since = harness_now_ns();
+	size_t used = 0;
+
+	while (used < room - 1) {
+		struct pollfd ready = { .fd = target->answers, .events = POLLIN };
+		ssize_t got;
+
+		if (harness_is_past(since, HARNESS_PATIENCE_MS))
+			harness_fail("target %s: no answer after %d ms", target->name,
+				     HARNESS_PATIENCE_MS);
+		if (poll(&ready, 1, 1000) <= 0)
+			continue;
+		got = read(target->answers, line + used, 1);
+		if (got == 0)
+			return false;
+		if (got < 0)
+			continue;
+		if (line[used] == '\n')
+			break;
+		used++;
+	}
+	line[used] = '\0';
+	return true;
+}
+
+// Runs in the child between fork and exec.
+static void become_target(const struct target_options *options, const int pipes[4], pid_t parent,
+			  char **arguments)
+{
+	char path[512];
+	const char *folder = getenv("PROCSNAP_TARGETS");
+
+	dup2(pipes[0], STDIN_FILENO);
+	dup2(pipes[3], STDOUT_FILENO);
+	alarm(0);
+	signal(SIGPIPE, SIG_DFL);
+	if (options->uid && (setgid(options->uid) < 0 || setuid(options->uid) < 0))
+		_exit(126);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(126);
+	snprintf(path, sizeof(path), "%s/%s", folder ? folder : "tests/targets", arguments[0]);
+	execv(path, arguments);
+	perror(path);
+	_exit(127);
+}
+
+static struct target *spawn(const struct target_options *options, char **arguments)
+{
+	struct target *target = calloc(1, sizeof(*target));
+	pid_t parent = getpid();
+	int pipes[4];
+
+	assert_non_null(target);
+	snprintf(target->name, sizeof(target->name), "%s", arguments[0]);
+	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(pipes + 2, O_CLOEXEC), 0);
+	target->pid = fork();
+	if (target->pid == 0)
+		become_target(options, pipes, parent, arguments);
+	assert_true(target->pid > 0);
+	close(pipes[0]);
+	close(pipes[3]);
+	target->commands = pipes[1];
+	target->answers = pipes[2];
+	target->mem_fd = -1;
+	target->pidfd = (int)syscall(SYS_pidfd_open, target->pid, 0);
+	assert_true(target->pidfd >= 0);
+	return target;
+}
+
+// Of a leader that is gone, /proc/PID/mem is empty; another thread's is not.
+static void open_memory(struct target *target)
+{
+	pid_t tids[2] = { target->pid, target->pid };
+	char path[64];
+
+	if (!strcmp(target->name, "leader_gone"))
+		patient_threads(target->pid, tids, 2);
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/mem", target->pid, tids[1]);
+	target->mem_fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (target->mem_fd < 0)
+		harness_fail("open %s: %s", path, strerror(errno));
+}
+
+static struct target *wait_until_ready(struct target *target)
+{
+	if (!read_line(target, target->ready, sizeof(target->ready)))
+		harness_fail("target %s ended before it was ready", target->name);
+	if (!strncmp(target->ready, "skipped", 7)) {
+		print_message("target %s %s\n", target->name, target->ready);
+		target_stop(target);
+		return NULL;
+	}
+	if (strncmp(target->ready, "ready", 5))
+		harness_fail("target %s said: %s", target->name, target->ready);
+	open_memory(target);
+	return target;
+}
+
+static struct target *start(const struct target_options *options, const char *name, va_list list)
+{
+	char *arguments[MAX_ARGUMENTS + 2] = { (char *)name };
+
+	for (int i = 1; i <= MAX_ARGUMENTS; i++) {
+		arguments[i] = va_arg(list, char *);
+		if (!arguments[i])
+			break;
+	}
+	return wait_until_ready(spawn(options, arguments));
+}
+
+struct target *target_start(const char *name, ...)
+{
+	const struct target_options options = { 0 };
+	struct target *target;
+	va_list list;
+
+	va_start(list, name);
+	target = start(&options, name, list);
+	va_end(list);
+	return target;
+}
+
+struct target *target_start_with(const struct target_options *options, const char *name, ...)
+{
+	struct target *target;
+	va_list list;
+
+	va_start(list, name);
+	target = start(options, name, list);
+	va_end(list);
+	return target;
+}
+
+void target_stop(struct target *target)
+{
+	if (!target)
+		return;
+	kill(target->pid, SIGKILL);
+	waitpid(target->pid, NULL, 0);
+	close(target->pidfd);
+	close(target->commands);
+	close(target->answers);
+	if (target->mem_fd >= 0)
+		close(target->mem_fd);
+	free(target);
+}
+
+void target_stop_ptr(struct target **target)
+{
+	target_stop(*target);
+}
+
+static uint64_t find_value(const struct target *target, const char *line, const char *key)
+{
+	char pattern[80];
+	const char *found;
+
+	snprintf(pattern, sizeof(pattern), " %s=", key);
+	found = strstr(line, pattern);
+	if (!found)
+		harness_fail("target %s: no %s in \"%s\"", target->name, key, line);
+	return strtoull(found + strlen(pattern), NULL, 16);
+}
+
+uint64_t target_value(const struct target *target, const char *key)
+{
+	return find_value(target, target->ready, key);
+}
+
+void target_ask(struct target *target, const char *command)
+{
+	char line[128];
+	int length = snprintf(line, sizeof(line), "%s\n", command);
+
+	if (write(target->commands, line, (size_t)length) != length)
+		harness_fail("target %s does not listen: %s", target->name, strerror(errno));
+	if (!read_line(target, target->answer, sizeof(target->answer)))
+		harness_fail("target %s ended at command %s", target->name, command);
+	if (strstr(target->answer, " unknown="))
+		harness_fail("target %s does not know command %s", target->name, command);
+}
+
+uint64_t target_answer(const struct target *target, const char *key)
+{
+	return find_value(target, target->answer, key);
+}
+
+void target_read(const struct target *target, uint64_t address, void *buffer, size_t size)
+{
+	ssize_t got = pread(target->mem_fd, buffer, size, (off_t)address);
+
+	if (got != (ssize_t)size)
+		harness_fail("target %s: cannot read %zu bytes at %#llx: %s", target->name, size,
+			     (unsigned long long)address, got < 0 ? strerror(errno) : "short");
+}
+
+uint64_t target_read_word(const struct target *target, uint64_t address)
+{
+	uint64_t word;
+
+	target_read(target, address, &word, sizeof(word));
+	return word;
+}
+
+struct harness_counters target_counters(const struct target *target)
+{
+	struct harness_counters counters;
+
+	target_read(target, target_value(target, "counters"), &counters, sizeof(counters));
+	return counters;
+}
+
+void target_wait_for_beat(const struct target *target)
+{
+	uint64_t before = target_counters(target).beats;
+	uint64_t since = harness_now_ns();
+
+	while (target_counters(target).beats < before + 2) {
+		if (harness_is_past(since, HARNESS_PATIENCE_MS))
+			harness_fail("target %s does not run on", target->name);
+		harness_breathe();
+	}
+}
+
+HANDLE target_handle(const struct target *target)
+{
+	return (HANDLE)(intptr_t)target->pidfd;
+}
+
+void target_assert_unharmed(struct target *target)
+{
+	struct harness_counters counters = target_counters(target);
+
+	if (counters.eintr || counters.sigchld || counters.wrong)
+		harness_fail("target %s: %llu EINTR, %llu SIGCHLD, %llu values wrong", target->name,
+			     (unsigned long long)counters.eintr,
+			     (unsigned long long)counters.sigchld,
+			     (unsigned long long)counters.wrong);
+	target_ask(target, "children");
+	if (!target_answer(target, "plain_none"))
+		harness_fail("target %s sees a child: %s", target->name, target->answer);
+	if (!target_answer(target, "all_none"))
+		harness_fail("target %s has a child left: %s", target->name, target->answer);
+}
+
+void harness_assert_success(DWORD code, const char *what, const char *file, int line)
+{
+	if (code == ERROR_SUCCESS)
+		return;
+	print_error("%s:%d: %s gives %u: %s\n", file, line, what, code, PssxErrorText());
+	fail();
+}
+
+bool harness_is_available(bool success, const char *what)
+{
+	if (success)
+		return true;
+	if (GetLastError() != ERROR_NOT_SUPPORTED)
+		harness_fail("%s gives %u: %s", what, GetLastError(), PssxErrorText());
+	print_message("not in this release: %s\n", what);
+	return false;
+}
+
+HPSS harness_capture(const struct target *target, uint32_t flags)
+{
+	HPSS snapshot = NULL;
+	DWORD code =
+		PssCaptureSnapshot(target_handle(target), (PSS_CAPTURE_FLAGS)flags,
+				   flags & PSS_CAPTURE_THREAD_CONTEXT ? CONTEXT_ALL : 0, &snapshot);
+
+	if (code != ERROR_SUCCESS)
+		harness_fail("capture of %s with %#x gives %u: %s", target->name, flags, code,
+			     PssxErrorText());
+	assert_non_null(snapshot);
+	return snapshot;
+}
+
+void harness_free_snapshot(HPSS snapshot)
+{
+	assert_success(PssFreeSnapshot(GetCurrentProcess(), snapshot));
+}
+
+HANDLE harness_clone(HPSS snapshot)
+{
+	PSS_VA_CLONE_INFORMATION information = { 0 };
+
+	assert_success(PssQuerySnapshot(snapshot, PSS_QUERY_VA_CLONE_INFORMATION, &information,
+					sizeof(information)));
+	assert_non_null(information.VaCloneHandle);
+	return information.VaCloneHandle;
+}
+
+void harness_read_clone(HPSS snapshot, uint64_t address, void *buffer, size_t size)
+{
+	SIZE_T got = 0;
+
+	if (!ReadProcessMemory(harness_clone(snapshot), (void *)(uintptr_t)address, buffer, size,
+			       &got) ||
+	    got != size)
+		harness_fail("clone: %zu of %zu bytes at %#llx, error %u: %s", (size_t)got, size,
+			     (unsigned long long)address, GetLastError(), PssxErrorText());
+}
+
+uint64_t harness_read_clone_word(HPSS snapshot, uint64_t address)
+{
+	uint64_t word;
+
+	harness_read_clone(snapshot, address, &word, sizeof(word));
+	return word;
+}
+
+bool harness_find_thread(HPSS snapshot, pid_t tid, PSSX_THREAD *ret, DWORD *index_ret)
+{
+	for (DWORD index = 0;; index++) {
+		PSSX_THREAD thread = { .Size = sizeof(thread) };
+		DWORD code = PssxQueryThread(snapshot, index, &thread);
+
+		if (code == ERROR_NO_MORE_ITEMS)
+			return false;
+		assert_success(code);
+		if (thread.ThreadId != tid)
+			continue;
+		if (ret)
+			*ret = thread;
+		if (index_ret)
+			*index_ret = index;
+		return true;
+	}
+}
+
+void harness_wait_gone(pid_t pid)
+{
+	uint64_t since = harness_now_ns();
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%d", pid);
+	while (access(path, F_OK) == 0) {
+		if (harness_is_past(since, HARNESS_PATIENCE_MS))
+			harness_fail("process %d is still there", pid);
+		harness_breathe();
+	}
+}

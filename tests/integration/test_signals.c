@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Signals and filters: in a storm of signals none is lost, doubled or moved; a target whose seccomp
+// filter forbids to clone lives on, whatever the answer.
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "harness.h"
+
+static const uint32_t FULL =
+	PSS_CAPTURE_VA_CLONE | PSS_CAPTURE_THREADS | PSS_CAPTURE_THREAD_CONTEXT;
+
+static void assert_none_lost(struct target *target)
+{
+	target_ask(target, "quiet"); // answers when all have come
+	assert_true(target_answer(target, "sent") > 0);
+	assert_int_equal(target_answer(target, "disorder"), 0);
+}
+
+static void no_signal_of_a_storm_is_lost(void **state)
+{
+	_cleanup_target_ struct target *target = target_start("storm", "1000", NULL);
+
+	(void)state;
+	for (int round = 0; round < 10; round++) {
+		for (int i = 0; i < 30; i++)
+			harness_free_snapshot(harness_capture(target, FULL));
+		assert_none_lost(target);
+		target_ask(target, "go");
+	}
+	target_wait_for_beat(target);
+	assert_none_lost(target);
+	target_assert_unharmed(target);
+}
+
+// While the target is stopped or its clone is made, signals from outside must wait, not vanish.
+static void signals_from_outside_arrive(void **state)
+{
+	_cleanup_target_ struct target *target = target_start("plain", "3", NULL);
+	HPSS snapshot;
+	int status;
+
+	(void)state;
+	for (int i = 0; i < 50; i++) {
+		kill(target->pid, SIGSTOP);
+		snapshot = harness_capture(target, FULL);
+		harness_free_snapshot(snapshot);
+		assert_int_equal(waitpid(target->pid, &status, WUNTRACED), target->pid);
+		assert_true(WIFSTOPPED(status));
+		kill(target->pid, SIGCONT);
+		assert_int_equal(waitpid(target->pid, &status, WCONTINUED), target->pid);
+	}
+	target_wait_for_beat(target);
+	target_assert_unharmed(target);
+}
+
+static void capture_of_filtered_target(const char *action)
+{
+	_cleanup_target_ struct target *target = target_start("seccomp_errno", action, NULL);
+	struct patient *patient = patient_record(target->pid);
+	HPSS snapshot = NULL;
+	DWORD code = PssCaptureSnapshot(target_handle(target), FULL, CONTEXT_ALL, &snapshot);
+
+	if (code == ERROR_SUCCESS) {
+		// By suspending the filter, or by copying without a clone.
+		harness_free_snapshot(snapshot);
+	} else {
+		print_message("refused with %u: %s\n", code, PssxErrorText());
+		assert_true(code == ERROR_ACCESS_DENIED || code == ERROR_NOT_SUPPORTED);
+		assert_null(snapshot);
+		if (!strstr(PssxErrorText(), "seccomp"))
+			harness_fail("does not name the reason: %s", PssxErrorText());
+	}
+	patient_assert_same(patient);
+	patient_free(patient);
+	target_wait_for_beat(target);
+	target_assert_unharmed(target);
+	// What needs no clone works in any case.
+	harness_free_snapshot(harness_capture(target, PSS_CAPTURE_THREADS));
+	harness_free_snapshot(
+		harness_capture(target, PSS_CAPTURE_THREADS | PSS_CAPTURE_THREAD_CONTEXT));
+	target_assert_unharmed(target);
+}
+
+static void a_filter_that_refuses_to_clone(void **state)
+{
+	(void)state;
+	capture_of_filtered_target("errno");
+}
+
+static void a_filter_that_kills_for_cloning(void **state)
+{
+	(void)state;
+	capture_of_filtered_target("kill");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(no_signal_of_a_storm_is_lost),
+		cmocka_unit_test(signals_from_outside_arrive),
+		cmocka_unit_test(a_filter_that_refuses_to_clone),
+		cmocka_unit_test(a_filter_that_kills_for_cloning),
+	};
+
+	harness_begin("test_signals", 100);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,272 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What the tests on real programs share. A test sources this, starts its program and a load on it,
+# calls dump and take_reference, ends the load, which must have seen no error, and then has the
+# readers read. What is left is tidied up at its exit.
+#
+# Each reader is asked about our core and about gcore's of the same process: ours must give as
+# many threads as the process had, and nothing to complain of that gcore's does not give as well.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+: "${PROCSNAP:?the command under test}"
+
+work=$(mktemp -d)
+chmod 755 "$work" # servers drop to users of their own
+started=()        # what to kill at the end, the youngest first
+load_pid=''
+export DEBUGINFOD_URLS=''
+
+fail() {
+	printf 'FAILED: %s\n' "$*"
+	exit 1
+}
+
+need() {
+	local program
+	for program; do
+		command -v "$program" >/dev/null || {
+			echo "skipped: $program is not installed"
+			exit 77
+		}
+	done
+}
+
+tidy_up() {
+	local i
+	touch "$work/stop"
+	[ -z "$load_pid" ] || wait "$load_pid" || true
+	exec 9>&- || true
+	for ((i = ${#started[@]} - 1; i >= 0; i--)); do
+		kill "${started[i]}" 2>/dev/null || true
+		wait "${started[i]}" 2>/dev/null || true
+	done
+	rm -rf "$work"
+}
+trap tidy_up EXIT
+
+# --- the program and its load
+
+# Starts a program in the background; its pid is in $pid, what it prints in $work/NAME.log.
+start() {
+	local name=$1
+	shift
+	"$@" >"$work/$name.log" 2>&1 </dev/null &
+	pid=$!
+	started+=("$pid")
+}
+
+# Tries a command until it succeeds; the program's death ends it.
+wait_until() {
+	until "$@" >/dev/null 2>&1; do
+		kill -0 "$pid" 2>/dev/null || { cat "$work"/*.log; fail "the program died: $*"; }
+	done
+}
+
+# Starts a program that does work of its own and answers each line with "ok NUMBER", the work done.
+start_answering() {
+	mkfifo "$work/to" "$work/from"
+	"$@" <"$work/to" >"$work/from" 2>"$work/program.log" &
+	pid=$!
+	started+=("$pid")
+	exec 9>"$work/to" 8<"$work/from"
+}
+
+# The work done so far, in $answer.
+ask() {
+	echo >&9
+	read -r -t 120 answer <&8 || { cat "$work/program.log"; fail "the program does not answer"; }
+	[[ $answer == 'ok '* ]] || fail "the program says: $answer"
+	answer=${answer#ok }
+}
+
+# The program must get on with its work, and end well when told to.
+finish_answering() {
+	local before
+	ask
+	before=$answer
+	until [ "$answer" -gt "$before" ]; do
+		ask
+	done
+	exec 9>&-
+	wait "$pid" || { cat "$work/program.log"; fail "the program ended badly"; }
+}
+
+# Repeats a command, a round of client requests, until stop_load; an error ends it.
+start_load() {
+	load=("$@")
+	while [ ! -e "$work/stop" ]; do
+		"${load[@]}" >"$work/load.log" 2>&1 || exit 1
+	done &
+	load_pid=$!
+}
+
+# No round may have failed, nor may another one, which sees the program after all we did.
+stop_load() {
+	touch "$work/stop"
+	wait "$load_pid" || { cat "$work/load.log"; fail "a client saw an error: ${load[*]}"; }
+	load_pid=''
+	"${load[@]}" >"$work/load.log" 2>&1 || {
+		cat "$work/load.log"
+		fail "a client saw an error afterwards: ${load[*]}"
+	}
+}
+
+# A port on 127.0.0.1 that nobody listens on.
+free_port() {
+	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+# One second of requests to a web server; wrk's status does not tell of failed ones.
+wrk_round() {
+	wrk -t 1 -c 10 -d 1s "$1" | tee "$work/wrk.out"
+	! grep -E 'Socket errors|Non-2xx' "$work/wrk.out" && grep -q 'requests in' "$work/wrk.out"
+}
+
+# --- the dump
+
+thread_count() { find "/proc/$1/task" -mindepth 1 -maxdepth 1 | wc -l; }
+status_of() { awk -v key="$2:" '$1 == key { print $2 }' "/proc/$1/status"; }
+
+# Dumps a process to $core; then checks that it is as it was, and how large the file is.
+dump() {
+	target=$1
+	exe=$(readlink "/proc/$target/exe")
+	core=$work/ours.core
+	threads_before=$(thread_count "$target")
+	rm -f "$core"
+	"$PROCSNAP" dump "$target" -o "$core" --no-progress || fail "procsnap dump $target"
+	check_unharmed "$target"
+	threads_after=$(thread_count "$target")
+	check_size
+}
+
+# Nobody traces it, nothing of it stands still, nothing of ours is left among its children.
+check_unharmed() {
+	local task left
+	kill -0 "$1" || fail "the target is gone"
+	for task in "/proc/$1/task"/*; do
+		[ -e "$task/status" ] || continue # a thread that has ended since
+		grep -qE '^TracerPid:\s+0$' "$task/status" || fail "$task is traced"
+		! grep -qE '^State:\s+[tT]' "$task/status" || fail "$task is stopped"
+	done
+	# shellcheck disable=SC2009 # pgrep does not know a zombie
+	left=$(ps -o pid=,stat=,comm= --ppid "$1" | grep -E 'procsnap| Z' || true)
+	[ -z "$left" ] || fail "left behind as the target's child: $left"
+	if [ -n "$load_pid" ]; then
+		kill -0 "$load_pid" || { cat "$work/load.log"; fail "a client saw an error"; }
+	fi
+}
+
+# KiB of the mappings that a process shares with others.
+shared_size() {
+	awk '/^[0-9a-f]+-/ { shared = $2 ~ /s/ } /^Size:/ && shared { sum += $2 } END { print sum + 0 }' \
+		"/proc/$1/smaps"
+}
+
+# On disk the core is no more than was ever resident, however much was reserved. Of shared memory a
+# page may be there that this process has not touched.
+check_size() {
+	local disk resident shared
+	disk=$(du -k "$core" | cut -f 1)
+	shared=$(shared_size "$target")
+	resident=$(status_of "$target" VmHWM)
+	echo "core: $disk KiB on disk; $resident KiB resident at most, $shared KiB of shared mappings"
+	[ "$disk" -le $((resident * 11 / 10 + shared + 4096)) ] ||
+		fail "the core is larger than what was resident"
+	[ "$(stat -c %a "$core")" = 600 ] || fail "the core is not for its owner alone"
+}
+
+# gcore's core of the same process, in $reference.
+take_reference() {
+	reference=$work/gcore.$target
+	gcore -o "$work/gcore" "$target" >"$work/gcore.log" 2>&1 || {
+		cat "$work/gcore.log"
+		fail "gcore"
+	}
+}
+
+# --- the readers
+
+# The number of threads found must be one the process had around the dump.
+check_thread_count() {
+	local reader=$1 found=$2 low=$threads_before high=$threads_after
+	[ "$low" -le "$high" ] || { low=$threads_after high=$threads_before; }
+	echo "$reader: $found threads"
+	if [ "$found" -lt "$low" ] || [ "$found" -gt "$high" ]; then
+		fail "$reader finds $found threads; the process had $low to $high"
+	fi
+}
+
+# A complaint (a pattern) in what a reader says of ours, but not in what it says of gcore's.
+check_complaint() {
+	local reader=$1 pattern=$2
+	grep -qE "$pattern" "$work/$reader.reference" && return
+	! grep -E "$pattern" "$work/$reader.ours" || fail "$reader complains: $pattern"
+}
+
+# Runs a reader, given as a function of a core, on both.
+read_both() {
+	local reader=$1
+	"read_$reader" "$core" >"$work/$reader.ours" 2>&1 || echo "exit status $?" >>"$work/$reader.ours"
+	"read_$reader" "$reference" >"$work/$reader.reference" 2>&1 ||
+		echo "exit status $?" >>"$work/$reader.reference"
+	check_complaint "$reader" '^exit status'
+}
+
+read_gdb() {
+	gdb -nx -batch -ex 'info threads' -ex 'thread apply all bt' -ex 'info sharedlibrary' "$exe" "$1"
+}
+
+check_gdb() {
+	read_both gdb
+	check_thread_count gdb "$(grep -cE '^Thread [0-9]+ \(' "$work/gdb.ours")"
+	check_complaint gdb '^warning:'
+	check_complaint gdb '\?\?'
+	check_complaint gdb 'Cannot access memory|corrupt stack|Backtrace stopped'
+}
+
+read_eu_stack() { eu-stack --core="$1" --executable="$exe"; }
+
+check_eu_stack() {
+	read_both eu_stack
+	check_thread_count eu-stack "$(grep -c '^TID ' "$work/eu_stack.ours")"
+}
+
+# start+size, build id and name of each module; the same address space, so the same lines.
+read_eu_unstrip() { eu-unstrip -n --core="$1" --executable="$exe" | sort; }
+
+check_eu_unstrip() {
+	read_both eu_unstrip
+	[ -s "$work/eu_unstrip.ours" ] || fail "eu-unstrip finds no module"
+	echo "eu-unstrip: $(wc -l <"$work/eu_unstrip.ours") modules"
+	comm -13 "$work/eu_unstrip.ours" "$work/eu_unstrip.reference" >"$work/eu_unstrip.missing"
+	[ ! -s "$work/eu_unstrip.missing" ] || {
+		cat "$work/eu_unstrip.missing"
+		fail "modules that eu-unstrip finds in gcore's core only"
+	}
+}
+
+read_lldb() { lldb -x -b -c "$1" -o 'thread list' -o 'thread backtrace all' "$exe"; }
+
+check_lldb() {
+	read_both lldb
+	check_thread_count lldb "$(sed '/thread backtrace all/,$d' "$work/lldb.ours" |
+		grep -cE '^[* ] +thread #[0-9]+')"
+	check_complaint lldb '^(error|warning):'
+}
+
+read_drgn() { drgn -q -c "$1" "$here/threads.drgn"; }
+
+check_drgn() {
+	read_both drgn
+	check_thread_count drgn "$(grep -c '^thread ' "$work/drgn.ours")"
+}
+
+check_readers() {
+	check_gdb
+	check_eu_stack
+	check_eu_unstrip
+	check_lldb
+	check_drgn
+}

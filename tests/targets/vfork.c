@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Specimen: a thread waits in vfork for a child that does not go on. No signal and no tracer can
+// stop such a thread. The command "release" lets the child exit.
+#include <fcntl.h>
+
+#include "target.h"
+
+static int child_pipe[2];
+static _Atomic uint64_t released;
+
+static void *wait_in_vfork(void *arg)
+{
+	char byte;
+	pid_t pid;
+	int status;
+
+	(void)arg;
+	pid = vfork();
+	if (pid == 0) {
+		while (syscall(SYS_read, child_pipe[0], &byte, 1) < 0)
+			;
+		_exit(0);
+	}
+	waitpid(pid, &status, 0);
+	released = 1;
+	for (;;)
+		pause();
+	return NULL;
+}
+
+static bool command(const char *text)
+{
+	if (strcmp(text, "release"))
+		return false;
+	if (write(child_pipe[1], "x", 1) != 1)
+		target_fail("release");
+	while (!released)
+		sched_yield();
+	return true;
+}
+
+// The thread hangs in vfork once it has a child.
+static void wait_for_child(void)
+{
+	siginfo_t info;
+
+	while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
+		sched_yield();
+}
+
+int main(void)
+{
+	target_begin();
+	signal(SIGCHLD, SIG_DFL);
+	if (pipe2(child_pipe, O_CLOEXEC) < 0)
+		target_fail("pipe2");
+	target_thread(wait_in_vfork, NULL);
+	wait_for_child();
+	target_ready();
+	target_serve(command);
+}

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Handles: the borrowed VaCloneHandle, freeing in every order that programs use, and the companion
+// functions on the calling process.
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <processsnapshot.h>
+
+#include "fixture_section.h"
+
+static HPSS make(void)
+{
+	return (HPSS)(intptr_t)fixture_section(FIXTURE_ALL_FLAGS, 0);
+}
+
+static int fd_of(const void *handle)
+{
+	return (int)(intptr_t)handle;
+}
+
+static bool is_open(const void *handle)
+{
+	return fcntl(fd_of(handle), F_GETFD) >= 0;
+}
+
+static HANDLE query_clone(HPSS snapshot)
+{
+	PSS_VA_CLONE_INFORMATION info = { 0 };
+
+	assert_int_equal(
+		PssQuerySnapshot(snapshot, PSS_QUERY_VA_CLONE_INFORMATION, &info, sizeof info),
+		ERROR_SUCCESS);
+	assert_true(fd_of(info.VaCloneHandle) >= 3);
+	return info.VaCloneHandle;
+}
+
+static DWORD free_here(HPSS snapshot)
+{
+	return PssFreeSnapshot(GetCurrentProcess(), snapshot);
+}
+
+static void test_repeated_queries_return_the_same_handle_value(void **state)
+{
+	HPSS snapshot = make();
+	HPSS other = make();
+	HANDLE clone = query_clone(snapshot);
+
+	(void)state;
+	assert_ptr_not_equal(clone, snapshot);
+	assert_ptr_equal(query_clone(snapshot), clone);
+	assert_ptr_not_equal(query_clone(other), clone);
+	assert_ptr_equal(query_clone(snapshot), clone);
+	assert_int_equal(free_here(snapshot), ERROR_SUCCESS);
+	assert_int_equal(free_here(other), ERROR_SUCCESS);
+	assert_false(is_open(clone));
+}
+
+static void test_free_drops_the_borrowed_handle(void **state)
+{
+	HPSS snapshot = make();
+	HANDLE clone = query_clone(snapshot);
+
+	(void)state;
+	assert_int_equal(free_here(snapshot), ERROR_SUCCESS);
+	assert_false(is_open(snapshot));
+	assert_false(is_open(clone));
+}
+
+static void test_free_succeeds_when_the_caller_already_closed_the_borrowed_handle(void **state)
+{
+	HPSS snapshot = make();
+	HANDLE clone = query_clone(snapshot);
+
+	(void)state;
+	assert_true(CloseHandle(clone));
+	assert_false(is_open(clone));
+	// The number now belongs to somebody else, who keeps it.
+	int stranger = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(stranger, fd_of(clone));
+	assert_int_equal(free_here(snapshot), ERROR_SUCCESS);
+	assert_int_equal(fcntl(stranger, F_GETFD), FD_CLOEXEC);
+	close(stranger);
+}
+
+static void test_a_number_closed_behind_our_back_and_reused_is_not_closed(void **state)
+{
+	HPSS snapshot = make();
+	HANDLE clone = query_clone(snapshot);
+
+	(void)state;
+	close(fd_of(clone));
+	int stranger = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(stranger, fd_of(clone));
+	// The next query sees it and lends another.
+	assert_int_not_equal(fd_of(query_clone(snapshot)), stranger);
+	close(fd_of(query_clone(snapshot)));
+	assert_int_equal(free_here(snapshot), ERROR_SUCCESS);
+	assert_int_equal(fcntl(stranger, F_GETFD), FD_CLOEXEC);
+	close(stranger);
+}
+
+static void test_closing_after_the_free_is_harmless(void **state)
+{
+	HPSS snapshot = make();
+	HANDLE clone = query_clone(snapshot);
+
+	(void)state;
+	assert_int_equal(free_here(snapshot), ERROR_SUCCESS);
+	SetLastError(0);
+	assert_false(CloseHandle(clone));
+	assert_int_equal(GetLastError(), ERROR_INVALID_HANDLE);
+}
+
+static void test_a_duplicate_of_the_clone_handle_survives_the_free(void **state)
+{
+	HPSS snapshot = make();
+	int copy = dup(fd_of(query_clone(snapshot)));
+
+	(void)state;
+	assert_int_equal(free_here(snapshot), ERROR_SUCCESS);
+	assert_int_equal(GetProcessId((HANDLE)(intptr_t)copy), FIXTURE_CLONE_PID + (1 << 23));
+	assert_true(CloseHandle((HANDLE)(intptr_t)copy));
+	assert_int_equal(fcntl(copy, F_GETFD), -1);
+}
+
+static void test_a_snapshot_closed_by_the_program_leaves_nothing(void **state)
+{
+	HPSS snapshot = make();
+	HANDLE clone = query_clone(snapshot);
+
+	(void)state;
+	close(fd_of(snapshot));
+	// Seen when the table is used next.
+	HPSS next = make();
+	(void)query_clone(next);
+	assert_int_equal(fd_of(next), fd_of(snapshot));
+	assert_true(fd_of(query_clone(next)) == fd_of(clone) || !is_open(clone));
+	assert_int_equal(free_here(next), ERROR_SUCCESS);
+	assert_false(is_open(clone));
+}
+
+static void test_free_names_the_holder_not_the_captured_process(void **state)
+{
+	HPSS snapshot = make();
+	HANDLE self = OpenProcess(PROCESS_ALL_ACCESS, FALSE, GetCurrentProcessId());
+	HANDLE other = OpenProcess(PROCESS_ALL_ACCESS, FALSE, (DWORD)getppid());
+
+	(void)state;
+	assert_non_null(self);
+	assert_non_null(other);
+	assert_int_equal(PssFreeSnapshot(other, snapshot), ERROR_NOT_SUPPORTED);
+	assert_int_equal(PssFreeSnapshot(NULL, snapshot), ERROR_INVALID_HANDLE);
+	assert_int_equal(PssFreeSnapshot((HANDLE)snapshot, snapshot), ERROR_INVALID_HANDLE);
+	assert_true(is_open(snapshot));
+	assert_int_equal(PssFreeSnapshot(self, snapshot), ERROR_SUCCESS);
+	assert_false(is_open(snapshot));
+	assert_true(CloseHandle(self));
+	assert_true(CloseHandle(other));
+}
+
+static void test_a_dead_clone_reads_as_partial_copy_with_0_bytes(void **state)
+{
+	HPSS snapshot = make();
+	HPSS without = (HPSS)(intptr_t)fixture_section(PSS_CAPTURE_NONE, 0);
+	char buffer[16];
+	SIZE_T done = 99;
+
+	(void)state;
+	assert_false(ReadProcessMemory(query_clone(snapshot), (void *)0x1000, buffer, 16, &done));
+	assert_int_equal(GetLastError(), ERROR_PARTIAL_COPY);
+	assert_int_equal(done, 0);
+	assert_false(ReadProcessMemory((HANDLE)without, (void *)0x1000, buffer, 16, &done));
+	assert_int_equal(GetLastError(), ERROR_INVALID_HANDLE);
+	assert_false(TerminateProcess(query_clone(snapshot), 1));
+	assert_int_equal(GetLastError(), ERROR_ACCESS_DENIED);
+	assert_int_equal(free_here(snapshot), ERROR_SUCCESS);
+	assert_int_equal(free_here(without), ERROR_SUCCESS);
+}
+
+static void test_capture_checks_its_arguments(void **state)
+{
+	HPSS snapshot = (HPSS)(intptr_t)77;
+
+	(void)state;
+	assert_int_equal(PssCaptureSnapshot(NULL, PSS_CAPTURE_NONE, 0, &snapshot),
+			 ERROR_INVALID_HANDLE);
+	assert_int_equal(PssCaptureSnapshot(GetCurrentProcess(), PSS_CAPTURE_RESERVED_00000400, 0,
+					    &snapshot),
+			 ERROR_INVALID_PARAMETER);
+	assert_int_equal(
+		PssCaptureSnapshot(GetCurrentProcess(), (PSS_CAPTURE_FLAGS)0x8000, 0, &snapshot),
+		ERROR_INVALID_PARAMETER);
+	assert_int_equal(PssCaptureSnapshot(GetCurrentProcess(), PSS_CAPTURE_NONE, 0, NULL),
+			 ERROR_INVALID_PARAMETER);
+	assert_int_equal(fd_of(snapshot), 77);
+}
+
+static void test_process_handles(void **state)
+{
+	HANDLE self = OpenProcess(PROCESS_ALL_ACCESS, FALSE, GetCurrentProcessId());
+	HANDLE inherited = OpenProcess(PROCESS_ALL_ACCESS, TRUE, GetCurrentProcessId());
+
+	(void)state;
+	assert_true(fd_of(self) >= 3);
+	assert_int_equal(GetProcessId(self), getpid());
+	assert_int_equal(GetProcessId(GetCurrentProcess()), getpid());
+	assert_int_equal(fcntl(fd_of(self), F_GETFD), FD_CLOEXEC);
+	assert_int_equal(fcntl(fd_of(inherited), F_GETFD), 0);
+	assert_true(CloseHandle(GetCurrentProcess()));
+	assert_true(CloseHandle(self));
+	assert_true(CloseHandle(inherited));
+	assert_false(CloseHandle(self));
+	assert_int_equal(GetLastError(), ERROR_INVALID_HANDLE);
+	assert_false(CloseHandle(NULL));
+	assert_int_equal(GetProcessId(self), 0);
+	assert_int_equal(GetLastError(), ERROR_INVALID_HANDLE);
+	assert_null(OpenProcess(PROCESS_ALL_ACCESS, FALSE, 0));
+	assert_int_equal(GetLastError(), ERROR_INVALID_PARAMETER);
+	assert_null(OpenProcess(PROCESS_ALL_ACCESS, FALSE, 0x7ffffff0));
+	assert_int_equal(GetLastError(), ERROR_INVALID_PARAMETER);
+}
+
+static void test_a_handle_is_never_0_to_2(void **state)
+{
+	(void)state;
+	int saved = fcntl(0, F_DUPFD_CLOEXEC, 3);
+	close(0);
+	HANDLE self = OpenProcess(PROCESS_ALL_ACCESS, FALSE, GetCurrentProcessId());
+	assert_true(fd_of(self) >= 3);
+	assert_int_equal(fcntl(0, F_GETFD), -1);
+	assert_true(CloseHandle(self));
+	if (saved >= 0)
+		dup2(saved, 0);
+	close(saved);
+}
+
+static void test_reading_the_calling_process(void **state)
+{
+	char from[] = "bytes of ours";
+	char to[sizeof from];
+	SIZE_T done = 0;
+
+	(void)state;
+	assert_true(ReadProcessMemory(GetCurrentProcess(), from, to, sizeof to, &done));
+	assert_int_equal(done, sizeof from);
+	assert_string_equal(to, from);
+	assert_true(ReadProcessMemory(GetCurrentProcess(), from, to, 1, NULL));
+	assert_false(ReadProcessMemory(GetCurrentProcess(), (void *)16, to, 1, &done));
+	assert_int_equal(GetLastError(), ERROR_PARTIAL_COPY);
+	assert_int_equal(done, 0);
+	assert_false(ReadProcessMemory(GetCurrentProcess(), (void *)UINTPTR_MAX, to, 4, &done));
+	assert_int_equal(GetLastError(), ERROR_PARTIAL_COPY);
+	assert_false(ReadProcessMemory(NULL, from, to, sizeof to, &done));
+	assert_int_equal(GetLastError(), ERROR_INVALID_HANDLE);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_repeated_queries_return_the_same_handle_value),
+		cmocka_unit_test(test_free_drops_the_borrowed_handle),
+		cmocka_unit_test(
+			test_free_succeeds_when_the_caller_already_closed_the_borrowed_handle),
+		cmocka_unit_test(test_a_number_closed_behind_our_back_and_reused_is_not_closed),
+		cmocka_unit_test(test_closing_after_the_free_is_harmless),
+		cmocka_unit_test(test_a_duplicate_of_the_clone_handle_survives_the_free),
+		cmocka_unit_test(test_a_snapshot_closed_by_the_program_leaves_nothing),
+		cmocka_unit_test(test_free_names_the_holder_not_the_captured_process),
+		cmocka_unit_test(test_a_dead_clone_reads_as_partial_copy_with_0_bytes),
+		cmocka_unit_test(test_capture_checks_its_arguments),
+		cmocka_unit_test(test_process_handles),
+		cmocka_unit_test(test_a_handle_is_never_0_to_2),
+		cmocka_unit_test(test_reading_the_calling_process),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
