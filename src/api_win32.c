@@ -282,6 +282,7 @@ BOOL WINAPI TerminateProcess(HANDLE hProcess, UINT uExitCode)
 	return finish(&diag, "cannot terminate the process", terminate(hProcess, &diag));
 }
 
+// NOLINTNEXTLINE(readability-function-size): the parameters are Windows' own
 BOOL WINAPI DuplicateHandle(HANDLE hSourceProcessHandle, HANDLE hSourceHandle,
 			    HANDLE hTargetProcessHandle, LPHANDLE lpTargetHandle,
 			    DWORD dwDesiredAccess, BOOL bInheritHandle, DWORD dwOptions)

@@ -25,6 +25,10 @@
 #include "section.h"
 #include "tracee.h"
 
+enum { REFUSALS_MAX = 3 };
+
+#define PATIENCE_NS 20000000000ull
+
 struct capture {
 	const struct pss_capture_request *request;
 	struct pss_diag *diag;
@@ -226,6 +230,19 @@ static int describe_space(struct capture *capture, const struct pss_collect *con
 	return r;
 }
 
+// What the stop itself hides: how the leader stood before it.
+static void add_earlier_state(const struct capture *capture, struct pss_collect *context)
+{
+	for (uint32_t i = 0; i < pss_tracee_count(&capture->tracee); i++) {
+		const struct pss_tracee_thread *thread = pss_tracee_thread(&capture->tracee, i);
+
+		if (thread->tid == capture->target.pid)
+			context->process_state = thread->stat.state;
+		if (thread->was_group_stopped)
+			context->process_flags |= PSS_PROCESS_FROZEN;
+	}
+}
+
 static struct pss_collect collect_context(struct capture *capture)
 {
 	bool has_clone = capture->clone.proc_fd >= 0;
@@ -317,8 +334,16 @@ static int describe_threads(struct capture *capture, const struct pss_collect *c
 static int describe(struct capture *capture)
 {
 	struct pss_collect context = collect_context(capture);
-	int r = pss_collect_process(&context, capture->tracee.instant_realtime_ns);
+	bool is_undumpable = false;
+	int r = 0;
 
+	add_earlier_state(capture, &context);
+	if (context.has_clone)
+		r = pss_clone_is_undumpable(&capture->clone, &is_undumpable);
+	if (is_undumpable)
+		context.process_flags |= PSS_PROCESS_NOT_DUMPABLE;
+	if (r == 0)
+		r = pss_collect_process(&context, capture->tracee.instant_realtime_ns);
 	if (r == 0)
 		r = describe_threads(capture, &context);
 	if (r == 0 && (context.has_clone || !needs_instant(capture)))
@@ -409,17 +434,41 @@ static int run_helper(struct capture *capture, enum pss_helper_kind kind)
 	return result;
 }
 
+static void start_anew(struct capture *capture)
+{
+	*capture->diag = (struct pss_diag){ 0 };
+	pss_tracee_end(&capture->tracee);
+	pss_inject_site_deinit(&capture->site);
+	pss_buf_clear(&capture->zombies);
+}
+
+// Another capture of the same target is a matter of milliseconds; a debugger is not. A refusal with
+// no tracer in sight may be the trace of one, or be meant.
+static int run_helper_patiently(struct capture *capture, enum pss_helper_kind kind)
+{
+	uint64_t deadline = pss_tracee_now(CLOCK_MONOTONIC) + PATIENCE_NS;
+	unsigned refusals = 0;
+	int r = run_helper(capture, kind);
+
+	while (r == -EBUSY || (r == -EPERM && refusals++ < REFUSALS_MAX)) {
+		if (pss_tracee_now(CLOCK_MONOTONIC) > deadline ||
+		    !pss_target_wait_for_tracer(&capture->target))
+			break;
+		start_anew(capture);
+		r = run_helper(capture, kind);
+	}
+	return r;
+}
+
 static int take_with_stop(struct capture *capture)
 {
 	enum pss_helper_kind kind =
 		capture->target.caller_tid ? PSS_HELPER_OF_HOST : PSS_HELPER_PROCESS;
-	int r = run_helper(capture, kind);
+	int r = run_helper_patiently(capture, kind);
 
 	// Yama may let the host trace its own children, but not another child of the host.
 	if (r == -EPERM && kind == PSS_HELPER_PROCESS && pss_target_wants_ancestor()) {
-		*capture->diag = (struct pss_diag){ 0 };
-		pss_tracee_end(&capture->tracee);
-		pss_inject_site_deinit(&capture->site);
+		start_anew(capture);
 		r = run_helper(capture, PSS_HELPER_THREAD);
 	}
 	return r;

@@ -108,7 +108,7 @@ static int reap_in_helper(void *context)
 // us. If the target has gone, its heir does without being asked.
 static void reap(struct ending *ending)
 {
-	struct pss_procfs_stat stat;
+	struct pss_procfs_stat stat = { 0 };
 	int result;
 
 	if (read_stat_of(ending->clone.pid, &stat) < 0 ||

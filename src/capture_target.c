@@ -4,16 +4,24 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "clone.h"
+#include "helper.h"
 #include "inject.h"
 #include "procfs.h"
 #include "tracee.h"
+
+enum {
+	TRACER_PATIENCE_MS = 5000,
+	REAP_TRIES = 5,
+};
 
 static int read_stat(int proc_fd, struct pss_procfs_stat *ret)
 {
@@ -141,10 +149,57 @@ static int refuse_traced(pid_t pid, pid_t tracer, struct pss_diag *diag)
 	return r;
 }
 
+// Any thread's: another capturer may hold some and not yet others.
+static pid_t find_tracer(const struct pss_target *target)
+{
+	_cleanup_buf_ struct pss_buf tids = PSS_BUF_EMPTY;
+
+	if (pss_procfs_list(target->proc_fd, "task", &tids) < 0)
+		return 0;
+	for (size_t i = 0; i < tids.size / sizeof(int32_t); i++) {
+		struct pss_procfs_status status = { 0 };
+		char path[32];
+
+		(void)snprintf(path, sizeof path, "task/%d",
+			       ((const int32_t *)(const void *)tids.data)[i]);
+		_cleanup_close_ int fd =
+			openat(target->proc_fd, path, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+		if (fd >= 0 && read_status(fd, &status) == 0 && status.tracer_pid)
+			return status.tracer_pid;
+	}
+	return 0;
+}
+
+static bool is_helper(pid_t pid)
+{
+	_cleanup_close_ int fd = -EBADF;
+	struct pss_procfs_stat stat = { 0 };
+
+	if (pss_procfs_open(pid, &fd) < 0 || read_stat(fd, &stat) < 0)
+		return true; // it has ended: a debugger would hardly have in this moment
+	return stat.comm_size == sizeof PSS_HELPER_NAME - 1 &&
+	       memcmp(stat.comm, PSS_HELPER_NAME, stat.comm_size) == 0;
+}
+
+bool pss_target_wait_for_tracer(const struct pss_target *target)
+{
+	pid_t tracer = find_tracer(target);
+
+	if (!tracer)
+		return true;
+	if (!is_helper(tracer))
+		return false;
+	_cleanup_close_ int pidfd = (int)syscall(SYS_pidfd_open, tracer, 0);
+	if (pidfd < 0)
+		return errno == ESRCH; // it has ended meanwhile
+	struct pollfd end = { .fd = pidfd, .events = POLLIN };
+	return poll(&end, 1, TRACER_PATIENCE_MS) == 1;
+}
+
 int pss_target_check_traceable(struct pss_target *target, struct pss_diag *diag)
 {
-	struct pss_procfs_status status;
-	struct pss_procfs_stat stat;
+	struct pss_procfs_status status = { 0 };
+	struct pss_procfs_stat stat = { 0 };
 	int r = read_status(target->space_fd, &status);
 
 	if (r == 0)
@@ -215,9 +270,17 @@ void pss_target_explain_denial(const struct pss_target *target, struct pss_diag 
 				    "forbids it: run as root or with CAP_SYS_PTRACE");
 }
 
-static int reap_by(struct pss_target *target, const struct pss_arch *arch,
-		   const struct pss_inject_site *site, pid_t tid, pid_t own_pid)
+struct reaping {
+	struct pss_target *target;
+	const struct pss_arch *arch;
+	struct pss_inject_site site;
+	bool on_mapping; // frames on pages of their own: no thread has a stack fit for them
+	pid_t own_pid;
+};
+
+static int reap_by(const struct reaping *reaping, pid_t tid)
 {
+	const struct pss_target *target = reaping->target;
 	struct pss_diag diag = { 0 };
 	_cleanup_tracee_ struct pss_tracee tracee = PSS_TRACEE_EMPTY;
 	_cleanup_inject_ struct pss_inject inject = PSS_INJECT_EMPTY;
@@ -226,38 +289,62 @@ static int reap_by(struct pss_target *target, const struct pss_arch *arch,
 	tracee.pid = target->pid;
 	tracee.proc_fd = target->proc_fd;
 	tracee.mem_fd = target->mem_fd;
-	tracee.arch = arch;
+	tracee.arch = reaping->arch;
 	tracee.diag = &diag;
-	inject.site = site;
+	inject.site = &reaping->site;
 	inject.diag = &diag;
 	inject.suspend_seccomp = target->has_seccomp_filter;
 	int r = pss_tracee_stop_one(&tracee, tid, &thread);
 	if (r == 0)
-		r = pss_inject_verify(site, target->space_fd, arch, &diag);
-	if (r == 0 && !pss_inject_is_fit(&tracee, thread, site, true))
+		r = pss_inject_verify(&reaping->site, target->space_fd, reaping->arch, &diag);
+	if (r == 0 && !pss_inject_is_fit(&tracee, thread, &reaping->site, !reaping->on_mapping))
 		r = -EAGAIN;
 	if (r == 0)
-		r = pss_inject_begin(&inject, &tracee, thread, false);
+		r = pss_inject_begin(&inject, &tracee, thread, reaping->on_mapping);
 	if (r == 0)
-		r = pss_clone_reap(&inject, own_pid);
+		r = pss_clone_reap(&inject, reaping->own_pid);
 	return r;
+}
+
+static bool reap_by_any(const struct reaping *reaping)
+{
+	_cleanup_buf_ struct pss_buf tids = PSS_BUF_EMPTY;
+
+	if (pss_procfs_list(reaping->target->proc_fd, "task", &tids) < 0)
+		return false;
+	for (size_t i = 0; i < tids.size / sizeof(int32_t); i++)
+		if (reap_by(reaping, ((const int32_t *)(const void *)tids.data)[i]) == 0)
+			return true;
+	return false;
+}
+
+static void reaping_deinit(struct reaping *reaping)
+{
+	pss_inject_site_deinit(&reaping->site);
 }
 
 void pss_target_reap(struct pss_target *target, const struct pss_arch *arch, pid_t own_pid)
 {
-	_cleanup_(pss_inject_site_deinit) struct pss_inject_site site = PSS_INJECT_SITE_EMPTY;
-	_cleanup_buf_ struct pss_buf tids = PSS_BUF_EMPTY;
+	_cleanup_(reaping_deinit) struct reaping reaping = {
+		.target = target,
+		.arch = arch,
+		.own_pid = own_pid,
+	};
 	struct pss_diag diag = { 0 };
+	unsigned tries = REAP_TRIES;
 
-	if (pss_target_check_traceable(target, &diag) < 0 ||
-	    (target->mem_fd < 0 && pss_target_open_memory(target, &diag) < 0) ||
-	    pss_inject_survey(target->space_fd, target->mem_fd, arch, &diag, &site) < 0 ||
-	    pss_procfs_list(target->proc_fd, "task", &tids) < 0)
+	if (pss_target_check_traceable(target, &diag) == -ESRCH)
 		return;
-	for (size_t i = 0; i < tids.size / sizeof(int32_t); i++) {
-		pid_t tid = ((const int32_t *)(const void *)tids.data)[i];
-
-		if (reap_by(target, arch, &site, tid, own_pid) == 0)
+	if ((target->mem_fd < 0 && pss_target_open_memory(target, &diag) < 0) ||
+	    pss_inject_survey(target->space_fd, target->mem_fd, arch, &diag, &reaping.site) < 0)
+		return;
+	// Another capturer may hold it for a moment.
+	do {
+		reaping.on_mapping = false;
+		if (reap_by_any(&reaping))
 			return;
-	}
+		reaping.on_mapping = true;
+		if (reap_by_any(&reaping))
+			return;
+	} while (--tries > 0 && pss_target_wait_for_tracer(target));
 }

@@ -92,6 +92,17 @@ int pss_clone_make(struct pss_inject *target, struct pss_diag *diag, struct pss_
 	return r;
 }
 
+int pss_clone_is_undumpable(struct pss_clone *clone, bool *ret)
+{
+	const uint64_t arguments[6] = { PR_GET_DUMPABLE };
+	int64_t result;
+	int r = pss_inject_call(&clone->inject, SYS_prctl, arguments, &result);
+
+	if (r == 0)
+		*ret = result != 1;
+	return r;
+}
+
 static int set_name(struct pss_clone *clone)
 {
 	int r = pss_inject_write(&clone->inject, clone->inject.arguments, clone_name,
@@ -285,19 +296,34 @@ int pss_clone_park(struct pss_clone *clone, int section_fd)
 	return r;
 }
 
+static bool wait_for_exit(const struct pss_clone *clone)
+{
+	uint64_t deadline = pss_tracee_now(CLOCK_MONOTONIC) + EXIT_DEADLINE_MS * NS_PER_MS;
+	int status = 0;
+
+	while (pss_tracee_wait(clone->inject.tid, deadline, &status) == 0) {
+		if (!WIFSTOPPED(status))
+			return true;
+		(void)ptrace(PTRACE_CONT, clone->inject.tid, 0, 0);
+	}
+	return false;
+}
+
+// Let run, it comes to its exit frame. Only one that is stuck is killed, for its zombie would not
+// show whose it was.
+static void end_clone(const struct pss_clone *clone)
+{
+	(void)ptrace(PTRACE_CONT, clone->inject.tid, 0, 0);
+	if (wait_for_exit(clone))
+		return;
+	(void)kill(clone->inject.tid, SIGKILL);
+	(void)wait_for_exit(clone);
+}
+
 void pss_clone_deinit(struct pss_clone *clone)
 {
-	int status;
-
-	if (clone->inject.tid > 0) {
-		(void)kill(clone->inject.tid, SIGKILL);
-		while (pss_tracee_wait(clone->inject.tid,
-				       pss_tracee_now(CLOCK_MONOTONIC) +
-					       EXIT_DEADLINE_MS * NS_PER_MS,
-				       &status) == 0 &&
-		       WIFSTOPPED(status))
-			;
-	}
+	if (clone->inject.tid > 0)
+		end_clone(clone);
 	clone->proc_fd = pss_close(clone->proc_fd);
 	clone->inject = PSS_INJECT_EMPTY;
 }

@@ -4,6 +4,7 @@
 #ifndef PSS_CLONE_H
 #define PSS_CLONE_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "base/diag.h"
@@ -30,13 +31,19 @@ struct pss_clone {
 int pss_clone_make(struct pss_inject *target, struct pss_diag *diag, struct pss_clone *ret);
 
 /**
+ * Whether the target has made itself undumpable, asked of the clone, which is as the target is:
+ * /proc does not tell for processes of root's.
+ */
+int pss_clone_is_undumpable(struct pss_clone *clone, bool *ret);
+
+/**
  * Gives the clone its own session, name and default signals, lets the OOM killer prefer it, hands
  * it
  * @section_fd read-only and lets it go, waiting for the section's lock. The caller holds that lock.
  */
 int pss_clone_park(struct pss_clone *clone, int section_fd);
 
-/** Kills a clone that was not parked, and frees. What is left is a zombie for pss_clone_reap(). */
+/** Ends a clone that was not parked, and frees. What is left is a zombie for pss_clone_reap(). */
 void pss_clone_deinit(struct pss_clone *clone);
 
 #define _cleanup_clone_ _cleanup_(pss_clone_deinit)

@@ -21,7 +21,9 @@ struct pss_collect {
 	int proc_fd;    /**< /proc/PID of the target: numbers about the process */
 	int space_fd;   /**< /proc/PID whose address space to describe: the clone's, else proc_fd */
 	bool has_clone; /**< space_fd is a clone's: smaps may be read, bytes are point-in-time */
-	uint64_t hidden_start; /**< a mapping of ours in the clone, not to be listed, or 0 */
+	uint64_t hidden_start;  /**< a mapping of ours in the clone, not to be listed, or 0 */
+	uint32_t process_flags; /**< enum pss_process_flag that are known already */
+	char process_state;     /**< letter before it was stopped, or 0: as it is now */
 	uint32_t capture_flags;
 	pid_t caller_tid; /**< set if the target is the calling process, else 0 */
 	struct pss_section_builder *section;

@@ -284,6 +284,9 @@ int pss_collect_process(const struct pss_collect *context, uint64_t instant_real
 		record.flags |= PSS_PROCESS_NOT_DUMPABLE;
 	if (is_frozen_cgroup(context))
 		record.flags |= PSS_PROCESS_FROZEN;
+	record.flags |= context->process_flags;
+	if (context->process_state)
+		record.state = (uint32_t)(unsigned char)context->process_state;
 	record.affinity_mask = pss_collect_common_affinity(context->pid);
 	fill_coredump_filter(context, &record);
 

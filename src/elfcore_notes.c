@@ -238,7 +238,7 @@ static void emit_process(struct emitter *emitter)
 	const struct pss_process_record *process = pss_section_process(emitter->section);
 	struct elf_prpsinfo info = {
 		.pr_sname = (char)process->state,
-		.pr_zomb = process->state == 'Z',
+		.pr_zomb = (char)(process->state == 'Z'),
 		.pr_nice = (char)process->nice,
 		.pr_uid = process->uid,
 		.pr_gid = process->gid,

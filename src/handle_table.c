@@ -194,4 +194,6 @@ void pss_handle_table_forget(int fd)
 		else
 			link = &entry->next;
 	}
+	// An entry may stand under the number that was lent, and has just been closed.
+	drop_stale();
 }

@@ -65,6 +65,7 @@ static int helper_main(void *argument)
 		struct sigaction action = { .sa_handler = SIG_DFL };
 
 		(void)sigaction(SIGCHLD, &action, NULL);
+		(void)prctl(PR_SET_NAME, PSS_HELPER_NAME, 0, 0, 0);
 	}
 	while (!__atomic_load_n(&helper->may_start, __ATOMIC_ACQUIRE))
 		(void)syscall(SYS_futex, &helper->may_start, FUTEX_WAIT, 0, NULL);

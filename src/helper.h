@@ -7,6 +7,9 @@
 
 #include "base/diag.h"
 
+/** What ps shows of a helper process, and other capturers know it by. */
+#define PSS_HELPER_NAME "procsnap-helper"
+
 enum pss_helper_kind {
 	PSS_HELPER_PROCESS, /**< a child without exit signal: the rule */
 	PSS_HELPER_OF_HOST, /**< the same, to trace the host itself: Yama is told to let it */

@@ -71,7 +71,7 @@ static int next_stop(struct pss_inject *inject, int *status_ret)
 {
 	for (;;) {
 		uint64_t deadline = pss_tracee_now(CLOCK_MONOTONIC) + CALL_DEADLINE_MS * NS_PER_MS;
-		int status;
+		int status = 0;
 		int r = pss_tracee_wait(inject->tid, deadline, &status);
 
 		if (r < 0)
@@ -93,7 +93,7 @@ static int next_stop(struct pss_inject *inject, int *status_ret)
 // between, such as those that SIGCONT makes, are passed over.
 static int run_on(struct pss_inject *inject, bool *has_cloned_ret)
 {
-	int status;
+	int status = 0;
 
 	do {
 		int r;
@@ -370,7 +370,7 @@ static struct pss_inject adopt(const struct pss_inject *parent, pid_t pid)
 
 static int wait_for_clone(struct pss_inject *clone)
 {
-	int status;
+	int status = 0;
 	int r = next_stop(clone, &status);
 
 	if (r == 0 && status >> EVENT_SHIFT != PTRACE_EVENT_STOP)
@@ -427,7 +427,7 @@ static void unmap_room(struct pss_inject *inject)
 // restart of an interrupted call run.
 static int stop_before_user_mode(struct pss_inject *inject)
 {
-	int status;
+	int status = 0;
 	int r;
 
 	if (ptrace(PTRACE_INTERRUPT, inject->tid, 0, 0) < 0)

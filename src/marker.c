@@ -143,6 +143,8 @@ int pss_marker_allocate(struct pss_marker *marker, size_t size, void **ret)
 		if (r < 0)
 			return r;
 		memory = cut(marker->blocks, size);
+		if (!memory)
+			return -ENOMEM;
 	}
 	memset(memory, 0, size);
 	*ret = memory;

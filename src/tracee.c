@@ -90,7 +90,7 @@ void pss_tracee_pause(void)
 int pss_tracee_wait(pid_t tid, uint64_t deadline_ns, int *status_ret)
 {
 	for (;;) {
-		int status;
+		int status = 0;
 		pid_t pid = waitpid(tid, &status, __WALL | WNOHANG);
 
 		if (pid == tid) {
@@ -239,7 +239,7 @@ static int wait_stopped(struct pss_tracee *tracee, struct pss_tracee_thread *thr
 	uint64_t deadline = start + BLOCK_DEADLINE_MS * NS_PER_MS;
 
 	while (thread->state == PSS_TRACEE_SEIZED) {
-		int status;
+		int status = 0;
 		int r = pss_tracee_wait(thread->tid, deadline, &status);
 
 		if (r == 0) {
@@ -418,7 +418,7 @@ static bool holds_all(struct pss_tracee *tracee)
 // Runners may give birth until each has stopped, so: stop, and look again until nothing is new.
 static int stop_runners(struct pss_tracee *tracee)
 {
-	uint32_t found;
+	uint32_t found = 0;
 	int r = find_threads(tracee, &found);
 
 	while (r == 0) {
@@ -438,7 +438,7 @@ static int stop_runners(struct pss_tracee *tracee)
 
 int pss_tracee_stop(struct pss_tracee *tracee)
 {
-	uint32_t found;
+	uint32_t found = 0;
 	int r = find_threads(tracee, &found);
 
 	if (r == 0)
@@ -501,7 +501,7 @@ static void release_thread(struct pss_tracee *tracee, struct pss_tracee_thread *
 // is let go; the kernel lets go the others when this process ends.
 static void release_unstopped(struct pss_tracee *tracee, struct pss_tracee_thread *thread)
 {
-	int status;
+	int status = 0;
 
 	if (thread->state != PSS_TRACEE_SEIZED && thread->state != PSS_TRACEE_UNSTOPPABLE)
 		return;

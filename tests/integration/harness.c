@@ -42,6 +42,19 @@ void harness_begin(const char *name, unsigned seconds)
 	alarm(seconds);
 }
 
+pid_t harness_fork(void)
+{
+	pid_t parent = getpid();
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			_exit(126);
+	}
+	return pid;
+}
+
 uint64_t harness_now_ns(void)
 {
 	struct timespec now;
@@ -237,7 +250,8 @@ void target_stop(struct target *target)
 {
 	if (!target)
 		return;
-	kill(target->pid, SIGKILL);
+	// By its pidfd: if it ended before, its number may be another's.
+	syscall(SYS_pidfd_send_signal, target->pidfd, SIGKILL, NULL, 0);
 	waitpid(target->pid, NULL, 0);
 	close(target->pidfd);
 	close(target->commands);

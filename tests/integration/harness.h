@@ -39,6 +39,9 @@ struct target_options {
 /** First call of main(): ends the test with a message if it is not done after @seconds. */
 void harness_begin(const char *name, unsigned seconds);
 
+/** fork() of a child that dies with us, however we end. */
+pid_t harness_fork(void);
+
 /** Monotonic clock, and whether @since lies more than @ms ago. */
 uint64_t harness_now_ns(void);
 bool harness_is_past(uint64_t since_ns, unsigned ms);

@@ -121,7 +121,7 @@ static void start_capturer(struct capturer *capturer, const struct target *targe
 	pid_t pid;
 
 	assert_int_equal(pipe(ends), 0);
-	pid = fork();
+	pid = harness_fork();
 	if (pid == 0)
 		capture_in_child(target, ends[0]);
 	assert_int_equal(ptrace(PTRACE_SEIZE, pid, 0, options), 0);
@@ -202,9 +202,9 @@ static int run_capturer(struct capturer *capturer, const struct target *target, 
 		int index = wait_for_any(capturer, target, &status);
 
 		if (!WIFSTOPPED(status)) {
+			capturer->traced[index] = 0;
 			if (index == 0)
 				return status;
-			capturer->traced[index] = 0;
 			continue;
 		}
 		if (status >> 16 == PTRACE_EVENT_CLONE || status >> 16 == PTRACE_EVENT_FORK ||

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -92,7 +93,7 @@ static void signals_to_the_host_do_not_spoil_a_capture(void **state)
 
 	(void)state;
 	sigaction(SIGUSR1, &action, &old);
-	child = fork();
+	child = harness_fork();
 	if (child == 0)
 		send_for_ever(parent);
 	while (!sigchlds)
@@ -135,7 +136,7 @@ static void two_capturers_at_once(void **state)
 
 	(void)state;
 	for (int i = 0; i < 2; i++) {
-		children[i] = fork();
+		children[i] = harness_fork();
 		if (children[i] == 0)
 			capture_often(target);
 	}
@@ -154,12 +155,13 @@ static void two_capturers_at_once(void **state)
 // Runs @test as nobody in a child; the child's exit status is the result.
 static void run_as_nobody(int (*test)(const struct target *), const struct target *target)
 {
-	pid_t child = fork();
+	pid_t child = harness_fork();
 	int status;
 
 	if (child == 0) {
 		if (setgid(NOBODY) < 0 || setuid(NOBODY) < 0)
 			_exit(126);
+		prctl(PR_SET_PDEATHSIG, SIGKILL); // lost with the user
 		_exit(test(target));
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);

@@ -252,7 +252,7 @@ static void a_killed_owner_takes_the_clone_along(void **state)
 
 	(void)state;
 	assert_int_equal(pipe(ends), 0);
-	owner = fork();
+	owner = harness_fork();
 	if (owner == 0)
 		capture_and_wait(target, ends[1]);
 	close(ends[1]);

@@ -144,13 +144,16 @@ static void a_traced_target_is_refused_by_name(void **state)
 
 static void an_undumpable_target_is_captured_by_root(void **state)
 {
-	_cleanup_target_ struct target *target = target_start("undumpable", NULL);
+	// As another user: /proc shows that a process is not dumpable by giving its files to root.
+	const struct target_options as_nobody = { .uid = 65534 };
+	_cleanup_target_ struct target *target = NULL;
 	PSS_PROCESS_INFORMATION information;
 	HPSS snapshot;
 
 	(void)state;
 	if (geteuid() != 0)
 		skip();
+	target = target_start_with(&as_nobody, "undumpable", NULL);
 	snapshot = harness_capture(target, FULL);
 	assert_success(PssQuerySnapshot(snapshot, PSS_QUERY_PROCESS_INFORMATION, &information,
 					sizeof(information)));
