@@ -77,6 +77,9 @@ struct pss_arch {
 	/** A sequence that calls rt_sigreturn; any of them will do. */
 	struct pss_arch_code return_code[3];
 
+	/** The set that the kernel gives for a thread with a shadow stack only, or 0. */
+	uint32_t shadow_stack_note_type;
+
 	/** The register set that a frame needs beside the general registers. */
 	uint32_t frame_note_type;
 

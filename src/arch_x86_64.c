@@ -17,6 +17,9 @@
 #include "arch_core.h"
 #include "base/checked.h"
 
+#ifndef NT_X86_SHSTK
+#define NT_X86_SHSTK 0x204 // Linux 6.6
+#endif
 #ifndef NT_X86_XSTATE
 #define NT_X86_XSTATE 0x202
 #endif
@@ -325,6 +328,7 @@ const struct pss_arch pss_arch_x86_64 = {
 		// mov $15,%eax; syscall
 		{ .bytes = { 0xb8, 0x0f, 0, 0, 0, 0x0f, 0x05 }, .size = 7 },
 	},
+	.shadow_stack_note_type = NT_X86_SHSTK,
 	.frame_note_type = NT_X86_XSTATE,
 	.red_zone = RED_ZONE,
 	.instruction_pointer = instruction_pointer,

@@ -59,7 +59,6 @@ static void capture_deinit(struct capture *capture)
 	pss_inject_deinit(&capture->inject);
 	pss_tracee_end(&capture->tracee);
 	pss_clone_deinit(&capture->clone);
-	pss_inject_site_deinit(&capture->site);
 	pss_buf_deinit(&capture->zombies);
 	pss_buf_deinit(&capture->scratch);
 	pss_section_builder_deinit(&capture->section);
@@ -164,7 +163,7 @@ static int refuse_unfit(struct capture *capture)
 	}
 	return pss_fail(capture->diag, -EAGAIN,
 			"no thread of process %d can make the clone now: each is in a restartable "
-			"sequence or does not stop",
+			"sequence, has a shadow stack, or does not stop",
 			capture->target.pid);
 }
 
@@ -438,7 +437,6 @@ static void start_anew(struct capture *capture)
 {
 	*capture->diag = (struct pss_diag){ 0 };
 	pss_tracee_end(&capture->tracee);
-	pss_inject_site_deinit(&capture->site);
 	pss_buf_clear(&capture->zombies);
 }
 

@@ -274,7 +274,7 @@ struct reaping {
 	struct pss_target *target;
 	const struct pss_arch *arch;
 	struct pss_inject_site site;
-	bool on_mapping; // frames on pages of their own: no thread has a stack fit for them
+	bool on_mapping; // frames on pages of their own: the leader's stack is not fit for them
 	pid_t own_pid;
 };
 
@@ -318,14 +318,9 @@ static bool reap_by_any(const struct reaping *reaping)
 	return false;
 }
 
-static void reaping_deinit(struct reaping *reaping)
-{
-	pss_inject_site_deinit(&reaping->site);
-}
-
 void pss_target_reap(struct pss_target *target, const struct pss_arch *arch, pid_t own_pid)
 {
-	_cleanup_(reaping_deinit) struct reaping reaping = {
+	struct reaping reaping = {
 		.target = target,
 		.arch = arch,
 		.own_pid = own_pid,

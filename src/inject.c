@@ -205,14 +205,16 @@ static int read_extended(const struct pss_inject *inject, struct pss_buf *ret)
 	return 0;
 }
 
-// Lays the room out, from below: arguments, the exit frame, the frame home.
+// Lays the room out, from below: arguments, the frame home, the exit frame. The thread's stack
+// pointer is at the frame home meanwhile, so that a signal handler, or the next capturer if we are
+// killed, leaves both frames alone.
 static void lay_out(struct pss_inject *inject, size_t frame_size, size_t exit_size)
 {
 	const struct pss_arch *arch = inject->arch;
 
 	inject->arguments = inject->room;
-	inject->exit_frame = arch->frame_address(inject->room + PSS_INJECT_ARGUMENTS, exit_size);
-	inject->frame = arch->frame_address(inject->exit_frame + exit_size, frame_size);
+	inject->frame = arch->frame_address(inject->room + PSS_INJECT_ARGUMENTS, frame_size);
+	inject->exit_frame = arch->frame_address(inject->frame + frame_size, exit_size);
 }
 
 static int build_frame(const struct pss_inject *inject, const struct pss_general *general,

@@ -17,9 +17,10 @@
 
 /** What must be known of the target's address space; found out before anything is stopped. */
 struct pss_inject_site {
-	uint64_t call_code;      /**< a system call instruction, then a return */
-	uint64_t return_code;    /**< a sequence that calls rt_sigreturn */
-	struct pss_buf mappings; /**< the private writable ones, sorted; inject.c's own */
+	uint64_t call_code;   /**< a system call instruction, then a return */
+	uint64_t return_code; /**< a sequence that calls rt_sigreturn */
+	uint64_t stack_start; /**< [stack], as it was then: it may have grown since */
+	uint64_t stack_end;
 };
 
 enum {
@@ -40,8 +41,6 @@ int pss_inject_survey(int proc_fd, int mem_fd, const struct pss_arch *arch, stru
  */
 int pss_inject_verify(const struct pss_inject_site *site, int space_fd, const struct pss_arch *arch,
 		      struct pss_diag *diag);
-
-void pss_inject_site_deinit(struct pss_inject_site *site);
 
 /** A thread that makes calls for us. */
 struct pss_inject {
@@ -74,9 +73,9 @@ struct pss_inject {
 #define PSS_INJECT_EMPTY ((struct pss_inject){ 0 })
 
 /**
- * Whether a call may be made by this stopped thread: it is outside every restartable sequence and,
- * if
- * @want_stack, runs on a stack with room for the frames.
+ * Whether a call may be made by this stopped thread: it is outside every restartable sequence, has
+ * no shadow stack, and, if
+ * @want_stack, it is the leader, on [stack] with room for the frames.
  */
 bool pss_inject_is_fit(const struct pss_tracee *tracee, const struct pss_tracee_thread *thread,
 		       const struct pss_inject_site *site, bool want_stack);

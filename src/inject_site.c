@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // The look at the target's address space before the stop: where its text has the two code sequences
-// that an injection needs, and which mappings may be stacks. Also tells whether a thread is fit.
+// that an injection needs, and where the leader's stack is. Also tells whether a thread is fit.
 #include "inject.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/checked.h"
@@ -22,12 +23,6 @@ enum {
 	// Text searched in one object; C libraries have both sequences in far less.
 	SEARCH_LIMIT = 32 * 1024 * 1024,
 	ROOM_LIMIT = 32 * 1024,
-};
-
-struct mapping {
-	uint64_t start;
-	uint64_t end;
-	bool is_main_stack;
 };
 
 static uint64_t find_in(const uint8_t *bytes, size_t size, const struct pss_arch_code *codes,
@@ -114,27 +109,18 @@ static void search_text(int mem_fd, const struct pss_arch *arch, struct pss_text
 	}
 }
 
-static int keep_mappings(struct pss_text maps, struct pss_inject_site *site)
+static void find_stack(struct pss_text maps, struct pss_inject_site *site)
 {
 	static const char main_stack[] = "[stack]";
 	struct pss_procfs_map map;
 
 	while (pss_procfs_next_map(&maps, &map) == 0) {
-		struct mapping mapping = {
-			.start = map.start,
-			.end = map.end,
-			.is_main_stack = map.path.size == sizeof main_stack - 1 &&
-					 memcmp(map.path.data, main_stack, map.path.size) == 0,
-		};
-		int r;
-
-		if (map.is_shared || !(map.protection & PSS_REGION_WRITE) || map.inode)
+		if (map.path.size != sizeof main_stack - 1 ||
+		    memcmp(map.path.data, main_stack, map.path.size) != 0)
 			continue;
-		r = pss_buf_append(&site->mappings, &mapping, sizeof mapping);
-		if (r < 0)
-			return r;
+		site->stack_start = map.start;
+		site->stack_end = map.end;
 	}
-	return 0;
 }
 
 int pss_inject_survey(int proc_fd, int mem_fd, const struct pss_arch *arch, struct pss_diag *diag,
@@ -142,24 +128,22 @@ int pss_inject_survey(int proc_fd, int mem_fd, const struct pss_arch *arch, stru
 {
 	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
 	_cleanup_buf_ struct pss_buf chunk = PSS_BUF_EMPTY;
-	_cleanup_(pss_inject_site_deinit) struct pss_inject_site site = PSS_INJECT_SITE_EMPTY;
+	struct pss_inject_site site = PSS_INJECT_SITE_EMPTY;
 	int r = pss_procfs_read(proc_fd, "maps", &text);
 
 	if (r < 0)
 		return pss_fail(diag, r, "cannot read the memory map of the target");
 	struct pss_text maps = { (const char *)text.data, text.size };
 	r = pss_buf_reserve(&chunk, CHUNK);
-	if (r == 0)
-		r = keep_mappings(maps, &site);
 	if (r < 0)
-		return pss_fail(diag, r, "cannot look through the memory map of the target");
+		return pss_fail(diag, r, "cannot look through the text of the target");
+	find_stack(maps, &site);
 	search_text(mem_fd, arch, maps, true, &chunk, &site);
 	search_text(mem_fd, arch, maps, false, &chunk, &site);
 	if (!is_complete(&site))
 		return pss_fail(diag, -ENOENT,
 				"the target's text has no instructions to make a clone with");
 	*ret = site;
-	site = PSS_INJECT_SITE_EMPTY;
 	return 0;
 }
 
@@ -189,44 +173,17 @@ int pss_inject_verify(const struct pss_inject_site *site, int space_fd, const st
 	return pss_fail(diag, -EAGAIN, "the target has begun to execute another program meanwhile");
 }
 
-void pss_inject_site_deinit(struct pss_inject_site *site)
-{
-	pss_buf_deinit(&site->mappings);
-	*site = PSS_INJECT_SITE_EMPTY;
-}
-
-static const struct mapping *find_mapping(const struct pss_inject_site *site, uint64_t address)
-{
-	const struct mapping *mappings = (const void *)site->mappings.data;
-	size_t low = 0;
-	size_t high = site->mappings.size / sizeof *mappings;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (address < mappings[middle].start)
-			high = middle;
-		else if (address >= mappings[middle].end)
-			low = middle + 1;
-		else
-			return &mappings[middle];
-	}
-	return NULL;
-}
-
-// Whether the stack pointer is in the main thread's [stack], or in a mapping that also holds the
-// thread's control block, as those of pthreads do, above the stack. A coroutine's stack, a
-// goroutine's or one on the heap is neither: below it lie other people's bytes.
+// Only the leader on [stack]: what lies below its stack pointer there is nobody's, and nobody
+// else's while it stands. Below the stack of a coroutine, of a goroutine or of a thread that came
+// with its own memory lie other people's bytes, and nothing tells those stacks from others for
+// certain.
 static bool has_room(const struct pss_tracee *tracee, const struct pss_tracee_thread *thread,
 		     const struct pss_inject_site *site)
 {
 	uint64_t stack = tracee->arch->stack_pointer(&thread->general);
-	uint64_t control_block = tracee->arch->thread_pointer(&thread->general);
-	const struct mapping *mapping = find_mapping(site, stack);
 
-	if (!mapping || stack - mapping->start < ROOM_LIMIT)
-		return false;
-	return mapping->is_main_stack || (control_block > stack && control_block < mapping->end);
+	return thread->tid == tracee->pid && stack < site->stack_end && stack > site->stack_start &&
+	       stack - site->stack_start >= ROOM_LIMIT;
 }
 
 struct rseq_configuration {
@@ -277,10 +234,22 @@ static bool is_in_sequence(const struct pss_tracee *tracee, const struct pss_tra
 	return tracee->arch->instruction_pointer(&thread->general) - section.start < section.length;
 }
 
+// A return that its shadow stack does not know of would be the thread's end.
+static bool has_shadow_stack(const struct pss_tracee *tracee,
+			     const struct pss_tracee_thread *thread)
+{
+	uint64_t pointer;
+	struct iovec room = { &pointer, sizeof pointer };
+
+	return tracee->arch->shadow_stack_note_type &&
+	       ptrace(PTRACE_GETREGSET, thread->tid, tracee->arch->shadow_stack_note_type, &room) ==
+		       0;
+}
+
 bool pss_inject_is_fit(const struct pss_tracee *tracee, const struct pss_tracee_thread *thread,
 		       const struct pss_inject_site *site, bool want_stack)
 {
 	return thread->state == PSS_TRACEE_STOPPED && thread->has_registers &&
-	       !tracee->arch->is_32bit(&thread->general) && !is_in_sequence(tracee, thread) &&
-	       (!want_stack || has_room(tracee, thread, site));
+	       !tracee->arch->is_32bit(&thread->general) && !has_shadow_stack(tracee, thread) &&
+	       !is_in_sequence(tracee, thread) && (!want_stack || has_room(tracee, thread, site));
 }

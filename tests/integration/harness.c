@@ -182,15 +182,41 @@ static struct target *spawn(const struct target_options *options, char **argumen
 	return target;
 }
 
+// /proc shows the call that a thread is in, or "running".
+static void wait_until_asleep(const struct target *target, pid_t tid)
+{
+	uint64_t since = harness_now_ns();
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/syscall", target->pid, tid);
+	for (;;) {
+		char *call = harness_read_file(path);
+		bool runs = call && !strncmp(call, "running", 7);
+
+		free(call);
+		if (!runs)
+			return;
+		if (harness_is_past(since, HARNESS_PATIENCE_MS))
+			harness_fail("target %s: thread %d does not sleep", target->name, tid);
+		harness_breathe();
+	}
+}
+
+void target_wait_asleep(const struct target *target)
+{
+	static pid_t tids[8192];
+	size_t count = patient_threads(target->pid, tids, 8192);
+
+	for (size_t i = 0; i < count && i < 8192; i++)
+		wait_until_asleep(target, tids[i]);
+}
+
 // Of a leader that is gone, /proc/PID/mem is empty; another thread's is not.
 static void open_memory(struct target *target)
 {
-	pid_t tids[2] = { target->pid, target->pid };
 	char path[64];
 
-	if (!strcmp(target->name, "leader_gone"))
-		patient_threads(target->pid, tids, 2);
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/mem", target->pid, tids[1]);
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/mem", target->pid, target->server);
 	target->mem_fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (target->mem_fd < 0)
 		harness_fail("open %s: %s", path, strerror(errno));
@@ -207,7 +233,11 @@ static struct target *wait_until_ready(struct target *target)
 	}
 	if (strncmp(target->ready, "ready", 5))
 		harness_fail("target %s said: %s", target->name, target->ready);
+	target->server = target->pid;
+	if (strstr(target->ready, " server_tid="))
+		target->server = (pid_t)target_value(target, "server_tid");
 	open_memory(target);
+	wait_until_asleep(target, target->server);
 	return target;
 }
 
@@ -292,6 +322,8 @@ void target_ask(struct target *target, const char *command)
 		harness_fail("target %s does not listen: %s", target->name, strerror(errno));
 	if (!read_line(target, target->answer, sizeof(target->answer)))
 		harness_fail("target %s ended at command %s", target->name, command);
+	// Back at its pipe: a record taken next finds it there.
+	wait_until_asleep(target, target->server);
 	if (strstr(target->answer, " unknown="))
 		harness_fail("target %s does not know command %s", target->name, command);
 }

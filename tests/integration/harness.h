@@ -26,6 +26,7 @@ struct target {
 	int mem_fd;   // /proc/PID/mem, or of task/TID
 	int commands; // its stdin
 	int answers;  // its stdout
+	pid_t server; // the thread that obeys commands
 	char name[64];
 	char ready[8192]; // the line it said first: target_value()
 	char answer[8192];
@@ -90,6 +91,9 @@ struct harness_counters target_counters(const struct target *target);
 
 /** Waits until it has computed on: its heartbeat must move. */
 void target_wait_for_beat(const struct target *target);
+
+/** Waits until none of its threads runs, for targets whose threads all sleep. */
+void target_wait_asleep(const struct target *target);
 
 /** Its process HANDLE; belongs to @target. */
 HANDLE target_handle(const struct target *target);

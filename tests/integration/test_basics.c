@@ -189,9 +189,11 @@ static void captures_that_need_no_instant_stop_nothing(void **state)
 			PSS_CAPTURE_VA_SPACE_SECTION_INFORMATION | PSS_CREATE_MEASURE_PERFORMANCE,
 	};
 	_cleanup_target_ struct target *target = target_start("sleepers", NULL);
-	uint64_t before = count_switches(target->pid);
+	uint64_t before;
 
 	(void)state;
+	target_wait_asleep(target);
+	before = count_switches(target->pid);
 	for (size_t i = 0; i < sizeof(gentle) / sizeof(gentle[0]); i++) {
 		PSSX_FIGURES figures = { .Size = sizeof(figures) };
 		HPSS snapshot = harness_capture(target, gentle[i]);

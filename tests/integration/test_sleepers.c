@@ -58,30 +58,6 @@ static void assert_none_disturbed(const struct target *target)
 	assert_int_equal(target_counters(target).sigchld, 0);
 }
 
-// Every thread is in its call: /proc shows a number, not "running".
-static void wait_until_all_sleep(const struct target *target)
-{
-	static pid_t tids[8192];
-	size_t count = patient_threads(target->pid, tids, 8192);
-	uint64_t since = harness_now_ns();
-
-	for (size_t i = 0; i < count; i++) {
-		char path[64], *call;
-		bool sleeps;
-
-		snprintf(path, sizeof(path), "/proc/%d/task/%d/syscall", target->pid, tids[i]);
-		call = harness_read_file(path);
-		sleeps = !call || strncmp(call, "running", 7) != 0;
-		free(call);
-		if (sleeps)
-			continue;
-		if (harness_is_past(since, HARNESS_PATIENCE_MS))
-			harness_fail("thread %d does not sleep", tids[i]);
-		harness_breathe();
-		i--;
-	}
-}
-
 static void no_call_is_interrupted(void **state)
 {
 	_cleanup_sleepers_ struct target *target = target_start("sleepers", NULL);
@@ -89,7 +65,7 @@ static void no_call_is_interrupted(void **state)
 	struct patient *patient;
 
 	(void)state;
-	wait_until_all_sleep(target);
+	target_wait_asleep(target);
 	patient = patient_record(target->pid);
 	for (int i = 0; i < 20; i++)
 		harness_free_snapshot(harness_capture(target, FLAGS));
@@ -108,11 +84,11 @@ static void no_call_is_interrupted_by_captures_in_a_row(void **state)
 	_cleanup_sleepers_ struct target *target = target_start("sleepers", "40", NULL);
 
 	(void)state;
-	wait_until_all_sleep(target);
+	target_wait_asleep(target);
 	for (int i = 0; i < 200; i++)
 		harness_free_snapshot(
 			harness_capture(target, PSS_CAPTURE_THREADS | PSS_CAPTURE_THREAD_CONTEXT));
-	wait_until_all_sleep(target);
+	target_wait_asleep(target);
 	assert_none_disturbed(target);
 }
 
@@ -150,7 +126,7 @@ static void five_thousand_threads(void **state)
 	HPSS snapshot;
 
 	(void)state;
-	wait_until_all_sleep(target);
+	target_wait_asleep(target);
 	for (int i = 0; i < 3; i++) {
 		snapshot = harness_capture(target, FLAGS);
 		assert_success(PssQuerySnapshot(snapshot, PSS_QUERY_THREAD_INFORMATION,
@@ -159,7 +135,7 @@ static void five_thousand_threads(void **state)
 				 patient_threads(target->pid, NULL, 0));
 		harness_free_snapshot(snapshot);
 	}
-	wait_until_all_sleep(target);
+	target_wait_asleep(target);
 	assert_none_disturbed(target);
 }
 

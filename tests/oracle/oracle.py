@@ -7,6 +7,7 @@ kernel tells of nothing, /proc is looked at again until a deadline.
 import bisect
 import collections
 import contextlib
+import ctypes
 import mmap
 import os
 import pathlib
@@ -21,9 +22,11 @@ import traceback
 
 PROCSNAP = os.environ.get("PROCSNAP", "procsnap")
 TARGETS = pathlib.Path(os.environ.get("PROCSNAP_TARGETS", "."))
+CHECK_CORE = pathlib.Path(__file__).with_name("check_core.py")
 PATIENCE = 250  # seconds, for a program that should end at once on an idle machine
 
 PT_LOAD, PT_NOTE = 1, 4
+RSEQ_SIZE = 32
 NT_PRSTATUS, NT_PRFPREG, NT_X86_XSTATE = 1, 2, 0x202
 
 # user_regs_struct of x86-64, in order.
@@ -111,9 +114,13 @@ class Target:
             check(time.monotonic() < end, f"{self.name} is never {what}: {self.states()}")
             os.sched_yield()
 
+    def wait_stopped(self):
+        """Let go by a tracer, a thread runs for a moment before it is stopped as before."""
+        self.wait_states(lambda states: states <= {"T", "Z"}, "stopped")
+
     def stop(self):
         os.kill(self.pid, signal.SIGSTOP)
-        self.wait_states(lambda states: states <= {"T", "Z"}, "stopped")
+        self.wait_stopped()
 
     def go_on(self):
         os.kill(self.pid, signal.SIGCONT)
@@ -132,6 +139,12 @@ class Target:
         self.end()
 
 
+def obeys(core):
+    """Checks a core against the rules."""
+    done = run(sys.executable, "-B", CHECK_CORE, core)
+    check(done.returncode == 0, done.stdout + done.stderr)
+
+
 def dump(target, path, *options):
     """Has the command write a core of a target; returns what it says."""
     return run_well(PROCSNAP, "dump", target.pid, "-o", path, *options)
@@ -139,7 +152,7 @@ def dump(target, path, *options):
 
 @contextlib.contextmanager
 def folder():
-    with tempfile.TemporaryDirectory(prefix="procsnap-oracle-") as path:
+    with tempfile.TemporaryDirectory(prefix="oracle-") as path:
         yield pathlib.Path(path)
 
 
@@ -161,7 +174,6 @@ class Core:
     def __init__(self, path):
         with open(path, "rb") as file:
             self.map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self.bytes = memoryview(self.map)
         self.loads = []
         self.notes = []  # of threads: (tid, owner, type, desc)
         phoff, = struct.unpack_from("<Q", self.map, 32)
@@ -186,9 +198,9 @@ class Core:
         while at < end:
             namesz, descsz, kind = struct.unpack_from("<III", self.map, at)
             at += 12
-            owner = bytes(self.bytes[at:at + namesz]).rstrip(b"\0").decode()
+            owner = self.map[at:at + namesz].rstrip(b"\0").decode()
             at += (namesz + 3) & ~3
-            desc = bytes(self.bytes[at:at + descsz])
+            desc = self.map[at:at + descsz]
             at += (descsz + 3) & ~3
             if (owner, kind) == ("CORE", NT_PRSTATUS):
                 tid, = struct.unpack_from("<i", desc, 32)
@@ -199,10 +211,13 @@ class Core:
                 if (owner, kind) == ("CORE", NT_PRSTATUS)]
 
     def thread_notes(self, owner, kind):
-        return {tid: desc for tid, found, note, desc in self.notes if (found, note) == (owner, kind)}
+        return {tid: desc for tid, found, note, desc in self.notes
+                if (found, note) == (owner, kind)}
 
     def registers(self):
         """{tid: {register: value}}"""
+        if os.uname().machine != "x86_64":
+            raise Skip("knows the registers of x86-64 only")
         return {tid: dict(zip(REGISTERS, struct.unpack_from("<27Q", desc, 112)))
                 for tid, desc in self.thread_notes("CORE", NT_PRSTATUS).items()}
 
@@ -219,10 +234,9 @@ class Core:
         if address + size > load.start + load.filesz:
             return None
         at = load.offset + address - load.start
-        return self.bytes[at:at + size]
+        return self.map[at:at + size]
 
     def close(self):
-        self.bytes.release()
         self.map.close()
 
     def __enter__(self):
@@ -230,6 +244,29 @@ class Core:
 
     def __exit__(self, *_):
         self.close()
+
+
+def without(start, end, ranges):
+    """What is left of a range."""
+    for low, high in sorted(ranges):
+        if low < end and high > start:
+            if start < low:
+                yield start, low
+            start = max(start, high)
+    if start < end:
+        yield start, end
+
+
+def kernels_own(core):
+    """Where each thread has the number of its CPU for restartable sequences (rseq). The kernel
+    writes it even for a stopped thread, when a tracer has let it go and it lands on another CPU.
+    """
+    try:
+        offset = ctypes.c_ssize_t.in_dll(ctypes.CDLL(None), "__rseq_offset").value
+    except ValueError:
+        return []  # a C library that does not use it
+    areas = [registers["fs_base"] + offset for registers in core.registers().values()]
+    return [(area, area + RSEQ_SIZE) for area in areas]
 
 
 def main(*cases):
