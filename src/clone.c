@@ -336,9 +336,8 @@ int pss_clone_reap(struct pss_inject *target, pid_t own_pid)
 
 	if (r < 0)
 		return r;
-	if (result < 0)
-		return (int)result;
-	return result == own_pid ? 0 : -EAGAIN;
+	// No such child: another capturer has been quicker.
+	return result == own_pid || result == -ECHILD ? 0 : -EAGAIN;
 }
 
 // A clone that had no time to take its name is known by the status of its exit frame.

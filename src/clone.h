@@ -48,7 +48,8 @@ void pss_clone_deinit(struct pss_clone *clone);
 
 #define _cleanup_clone_ _cleanup_(pss_clone_deinit)
 
-/** Has a thread of the target reap the zombie of a clone; @own_pid is as the target counts. */
+/** Has a thread of the target reap the zombie of a clone, if it is still there; @own_pid is as the
+ *  target counts. */
 int pss_clone_reap(struct pss_inject *target, pid_t own_pid);
 
 /** Finds zombies of earlier clones among the children of thread @tid: their pids, int32_t each. */

@@ -29,6 +29,8 @@
 enum {
 	// Only a supervisor of system calls or a CPU starved for seconds makes a call take so long.
 	CALL_DEADLINE_MS = 5000,
+	// Nobody waits for the clone.
+	CLONE_CALL_DEADLINE_MS = 60000,
 	SIGNAL_SET_SIZE = 8,
 	EVENT_SHIFT = 16,
 	SYSCALL_STOP = SIGTRAP | 0x80,
@@ -70,7 +72,8 @@ static int set_signal_mask(pid_t tid, uint64_t mask)
 static int next_stop(struct pss_inject *inject, int *status_ret)
 {
 	for (;;) {
-		uint64_t deadline = pss_tracee_now(CLOCK_MONOTONIC) + CALL_DEADLINE_MS * NS_PER_MS;
+		uint64_t deadline =
+			pss_tracee_now(CLOCK_MONOTONIC) + inject->deadline_ms * NS_PER_MS;
 		int status = 0;
 		int r = pss_tracee_wait(inject->tid, deadline, &status);
 
@@ -331,6 +334,7 @@ int pss_inject_begin(struct pss_inject *inject, const struct pss_tracee *tracee,
 	inject->pid = tracee->pid;
 	inject->tid = thread->tid;
 	inject->arch = tracee->arch;
+	inject->deadline_ms = CALL_DEADLINE_MS;
 	inject->original = thread->general;
 	inject->signal_mask = thread->signal_mask;
 	r = trace_options(inject);
@@ -366,6 +370,7 @@ static struct pss_inject adopt(const struct pss_inject *parent, pid_t pid)
 	clone.saved = PSS_BUF_EMPTY;
 	clone.frame = parent->exit_frame;
 	clone.has_run = true;
+	clone.deadline_ms = CLONE_CALL_DEADLINE_MS;
 	clone.must_stop_again = false;
 	return clone;
 }

@@ -49,6 +49,7 @@ struct pss_inject {
 	const struct pss_arch *arch;
 	const struct pss_inject_site *site; /**< borrowed */
 	struct pss_diag *diag;
+	uint32_t deadline_ms; /**< for one call */
 	struct pss_general original;
 	uint64_t signal_mask;
 	uint64_t room; /**< the lowest byte that we write over, or the scratch mapping */

@@ -10,7 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ipc.h>
+#include <sys/msg.h>
 #include <sys/prctl.h>
+#include <sys/sem.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -276,10 +279,20 @@ struct target *target_start_with(const struct target_options *options, const cha
 	return target;
 }
 
+// System V objects outlive the process that made them.
+static void remove_ipc(const struct target *target)
+{
+	if (strstr(target->ready, " sem_id="))
+		semctl((int)target_value(target, "sem_id"), 0, IPC_RMID);
+	if (strstr(target->ready, " queue_id="))
+		msgctl((int)target_value(target, "queue_id"), IPC_RMID, NULL);
+}
+
 void target_stop(struct target *target)
 {
 	if (!target)
 		return;
+	remove_ipc(target);
 	// By its pidfd: if it ended before, its number may be another's.
 	syscall(SYS_pidfd_send_signal, target->pidfd, SIGKILL, NULL, 0);
 	waitpid(target->pid, NULL, 0);

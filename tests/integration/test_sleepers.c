@@ -4,9 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ipc.h>
-#include <sys/msg.h>
-#include <sys/sem.h>
 
 #include "../targets/sleepers.h"
 #include "harness.h"
@@ -18,18 +15,6 @@ static const uint32_t FLAGS =
 #define KEPT(name, kept) kept,
 static const char *const names[] = { SLEEPERS_KINDS(NAME) };
 static const bool is_kept[] = { SLEEPERS_KINDS(KEPT) };
-
-// System V objects outlive the process that made them.
-static void stop_sleepers(struct target **target)
-{
-	if (!*target)
-		return;
-	semctl((int)target_value(*target, "sem_id"), 0, IPC_RMID);
-	msgctl((int)target_value(*target, "queue_id"), IPC_RMID, NULL);
-	target_stop(*target);
-}
-
-#define _cleanup_sleepers_ __attribute__((cleanup(stop_sleepers)))
 
 static void read_figures(const struct target *target, struct sleeper_figures *figures)
 {
@@ -60,7 +45,7 @@ static void assert_none_disturbed(const struct target *target)
 
 static void no_call_is_interrupted(void **state)
 {
-	_cleanup_sleepers_ struct target *target = target_start("sleepers", NULL);
+	_cleanup_target_ struct target *target = target_start("sleepers", NULL);
 	struct sleeper_figures figures[SLEEPER_COUNT];
 	struct patient *patient;
 
@@ -81,7 +66,7 @@ static void no_call_is_interrupted(void **state)
 // A call stopped again while it starts once more must not show it either.
 static void no_call_is_interrupted_by_captures_in_a_row(void **state)
 {
-	_cleanup_sleepers_ struct target *target = target_start("sleepers", "40", NULL);
+	_cleanup_target_ struct target *target = target_start("sleepers", "40", NULL);
 
 	(void)state;
 	target_wait_asleep(target);
@@ -95,7 +80,7 @@ static void no_call_is_interrupted_by_captures_in_a_row(void **state)
 static void timeouts_come_neither_early_nor_late(void **state)
 {
 	enum { TIMEOUT_MS = 400 };
-	_cleanup_sleepers_ struct target *target = target_start("sleepers", "0", "400", NULL);
+	_cleanup_target_ struct target *target = target_start("sleepers", "0", "400", NULL);
 	struct sleeper_figures figures[SLEEPER_COUNT];
 	uint64_t since = harness_now_ns();
 
@@ -121,7 +106,7 @@ static void timeouts_come_neither_early_nor_late(void **state)
 
 static void five_thousand_threads(void **state)
 {
-	_cleanup_sleepers_ struct target *target = target_start("sleepers", "5000", NULL);
+	_cleanup_target_ struct target *target = target_start("sleepers", "5000", NULL);
 	PSS_THREAD_INFORMATION information;
 	HPSS snapshot;
 
