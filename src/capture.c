@@ -152,15 +152,22 @@ static struct pss_tracee_thread *choose_thread(struct capture *capture, bool wan
 
 static int refuse_unfit(struct capture *capture)
 {
+	bool is_alive = false;
+
 	for (uint32_t i = 0; i < pss_tracee_count(&capture->tracee); i++) {
 		struct pss_tracee_thread *thread = pss_tracee_thread(&capture->tracee, i);
 
+		is_alive |= thread->state == PSS_TRACEE_STOPPED ||
+			    thread->state == PSS_TRACEE_UNSTOPPABLE;
 		if (thread->has_registers && capture->arch->is_32bit(&thread->general))
 			return pss_fail(
 				capture->diag, -EOPNOTSUPP,
 				"process %d is a 32-bit program: its memory can't be cloned",
 				capture->target.pid);
 	}
+	if (!is_alive)
+		return pss_fail(capture->diag, -ESRCH, "process %d has ended meanwhile",
+				capture->target.pid);
 	return pss_fail(capture->diag, -EAGAIN,
 			"no thread of process %d can make the clone now: each is in a restartable "
 			"sequence, has a shadow stack, or does not stop",
