@@ -32,8 +32,8 @@ typedef struct PSSX_FIGURES {
 	uint32_t ThreadsStopped; /* 0 if the capture stopped nothing */
 	uint32_t ThreadsRunning; /* of those, on a CPU or waiting for one when stopped */
 	uint32_t Reserved;
-	uint64_t PauseNs; /* from the first running thread stopped to the last thread let go */
-	uint64_t HoldNs;  /* the same from the first thread stopped, asleep or not */
+	uint64_t PauseNs; /* how long running threads were held; HoldNs if none ran */
+	uint64_t HoldNs;  /* from the first thread stopped to the last let go, asleep or not */
 	uint64_t CloneNs; /* of that, making the clone */
 	uint64_t TotalNs; /* the whole of PssCaptureSnapshot */
 } PSSX_FIGURES;

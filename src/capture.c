@@ -282,8 +282,11 @@ static void let_go(struct capture *capture)
 	struct pss_tracee *tracee = &capture->tracee;
 
 	(void)pss_tracee_release(tracee);
-	capture->figures.pause_ns = tracee->last_release_ns - tracee->first_runner_stop_ns;
 	capture->figures.hold_ns = tracee->last_release_ns - tracee->first_stop_ns;
+	capture->figures.pause_ns =
+		tracee->first_runner_stop_ns
+			? tracee->runners_release_ns - tracee->first_runner_stop_ns
+			: capture->figures.hold_ns;
 	for (uint32_t i = 0; i < pss_tracee_count(tracee); i++) {
 		const struct pss_tracee_thread *thread = pss_tracee_thread(tracee, i);
 

@@ -396,6 +396,22 @@ static int meet_clone(struct pss_inject *inject, struct pss_inject *clone_ret)
 	return wait_for_clone(clone_ret);
 }
 
+static int refuse_clone(const struct pss_inject *inject, int error)
+{
+	int r = pss_fail(inject->diag, error, "cannot clone process %d", inject->pid);
+
+	if (error == -EAGAIN)
+		pss_diag_hint(inject->diag, "its user or cgroup may have no more processes: see "
+					    "RLIMIT_NPROC and pids.max");
+	else if (error == -ENOMEM)
+		pss_diag_hint(inject->diag, "overcommit or its memory cgroup has no room for a "
+					    "copy: see vm.overcommit_memory and memory.max");
+	else
+		pss_diag_hint(inject->diag, "its seccomp filter or a security module may forbid "
+					    "clone");
+	return r;
+}
+
 int pss_inject_clone(struct pss_inject *inject, struct pss_inject *clone_ret, pid_t *own_pid_ret)
 {
 	const uint64_t arguments[6] = { CLONE_FILES, inject->exit_frame };
@@ -414,7 +430,7 @@ int pss_inject_clone(struct pss_inject *inject, struct pss_inject *clone_ret, pi
 	if (r < 0)
 		return pss_fail(inject->diag, r, "cloning process %d did not end", inject->pid);
 	if (result < 0)
-		return pss_fail(inject->diag, (int)result, "cannot clone process %d", inject->pid);
+		return refuse_clone(inject, (int)result);
 	*own_pid_ret = (pid_t)result;
 	return 0;
 }

@@ -131,7 +131,7 @@ struct pss_figures_record {
 	struct pss_cost aux_pages;
 	struct pss_cost handles;
 	struct pss_cost threads;
-	uint64_t pause_ns; /**< from the first stop of a running thread to the last let go */
+	uint64_t pause_ns; /**< for running threads: from the first stopped to the last let go */
 	uint64_t hold_ns;  /**< the same counted from the first thread stopped, asleep or not */
 	uint32_t threads_stopped;
 	uint32_t threads_running; /**< of those, how many ran when they were stopped */

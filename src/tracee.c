@@ -451,8 +451,6 @@ int pss_tracee_stop(struct pss_tracee *tracee)
 		return r;
 	tracee->last_stop_ns = pss_tracee_now(CLOCK_MONOTONIC);
 	tracee->instant_realtime_ns = pss_tracee_now(CLOCK_REALTIME);
-	if (!tracee->first_runner_stop_ns)
-		tracee->first_runner_stop_ns = tracee->first_stop_ns;
 	return read_all_registers(tracee);
 }
 
@@ -529,6 +527,7 @@ static void release_where(struct pss_tracee *tracee, bool running)
 int pss_tracee_release(struct pss_tracee *tracee)
 {
 	release_where(tracee, true);
+	tracee->runners_release_ns = pss_tracee_now(CLOCK_MONOTONIC);
 	release_where(tracee, false);
 	tracee->last_release_ns = pss_tracee_now(CLOCK_MONOTONIC);
 	for (uint32_t i = 0; i < pss_tracee_count(tracee); i++)

@@ -53,10 +53,11 @@ struct pss_tracee {
 	struct pss_buf threads; /**< struct pss_tracee_thread, in order of discovery */
 	struct pss_buf regsets;
 	struct pss_buf scratch;
-	struct pss_buf known;   /**< one bit a tid: found already */
-	uint64_t first_stop_ns; /**< CLOCK_MONOTONIC, 0 until then */
-	uint64_t first_runner_stop_ns;
-	uint64_t last_stop_ns; /**< the instant of the snapshot */
+	struct pss_buf known;          /**< one bit a tid: found already */
+	uint64_t first_stop_ns;        /**< CLOCK_MONOTONIC, 0 until then */
+	uint64_t first_runner_stop_ns; /**< 0 if none ran */
+	uint64_t last_stop_ns;         /**< the instant of the snapshot */
+	uint64_t runners_release_ns;   /**< the last thread that had run was let go */
 	uint64_t last_release_ns;
 	uint64_t instant_realtime_ns;
 };
