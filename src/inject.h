@@ -44,30 +44,28 @@ int pss_inject_verify(const struct pss_inject_site *site, int space_fd, const st
 
 /** A thread that makes calls for us. */
 struct pss_inject {
+	struct pss_general original;
 	pid_t pid;
 	pid_t tid;
 	const struct pss_arch *arch;
 	const struct pss_inject_site *site; /**< borrowed */
 	struct pss_diag *diag;
-	uint32_t deadline_ms; /**< for one call */
-	struct pss_general original;
 	uint64_t signal_mask;
-	uint64_t room; /**< the lowest byte that we write over, or the scratch mapping */
+	uint64_t room; /**< the lowest byte that we write over, or a mapping of ours */
 	size_t room_size;
-	bool is_mapping;      /**< the room is a mapping that we made */
 	struct pss_buf saved; /**< what stood in the room, if it is no mapping of ours */
-	uint64_t rseq_area; /**< the thread's rseq area, which the kernel rewrites in a clone, or 0
-			     */
-	uint32_t rseq_size;
+	uint64_t frame;       /**< leads the thread home */
+	uint64_t exit_frame;  /**< leads a clone to exit_group */
+	uint64_t arguments;   /**< PSS_INJECT_ARGUMENTS bytes that calls point at; in clones only */
+	uint64_t rseq_area;   /**< which the kernel rewrites in a clone, or 0 */
 	uint8_t rseq_saved[PSS_INJECT_RSEQ_MAX];
-	uint64_t frame;      /**< leads the thread home */
-	uint64_t exit_frame; /**< leads a clone to exit_group */
-	uint64_t arguments;  /**< PSS_INJECT_ARGUMENTS bytes for what calls point at; in clones only
-			      */
+	uint32_t rseq_size;
+	uint32_t deadline_ms; /**< for one call */
 	bool suspend_seccomp; /**< set by the caller: the target has a seccomp filter */
-	bool is_changed;      /**< its registers are not its own for the moment */
-	bool has_run; /**< it has left the stop in which it was found; signals are blocked */
 	bool is_begun;
+	bool is_mapping;      /**< the room is a mapping that we made */
+	bool is_changed;      /**< its registers are not its own for the moment */
+	bool has_run;         /**< it has left the stop where it was found; signals are blocked */
 	bool must_stop_again; /**< a SIGSTOP came meanwhile: sent anew at the end */
 };
 

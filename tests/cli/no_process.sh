@@ -12,6 +12,7 @@ gone=$!
 try show $gone | sed "s/$gone/GONE/g"
 try dump $gone | sed "s/$gone/GONE/g"
 try dump no-such-program
-# The name of no process but the one that looks.
-try show procsnap
+# The name of no process but the one that looks; a name of its own, for other tests look as well.
+ln -s "$PROCSNAP" ../who-looks
+PROCSNAP=$PWD/../who-looks try show who-looks
 ls -A

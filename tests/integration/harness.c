@@ -139,13 +139,36 @@ static bool read_line(const struct target *target, char *line, size_t room)
 	return true;
 }
 
+// The tree of the project may lie in a folder that only its owner may enter.
+static void copy_for_other_user(const char *path, struct target *target)
+{
+	char command[1024];
+
+	snprintf(target->copy, sizeof(target->copy), "/tmp/target-XXXXXX");
+	if (!mkdtemp(target->copy))
+		harness_fail("mkdtemp: %s", strerror(errno));
+	snprintf(command, sizeof(command), "chmod 755 %s && install -m 755 %s %s/", target->copy,
+		 path, target->copy);
+	if (system(command) != 0)
+		harness_fail("cannot copy %s", path);
+}
+
+static void remove_copy(struct target *target)
+{
+	char path[256];
+
+	if (!target->copy[0])
+		return;
+	snprintf(path, sizeof(path), "%s/%s", target->copy, target->name);
+	(void)unlink(path);
+	(void)rmdir(target->copy);
+	target->copy[0] = '\0';
+}
+
 // Runs in the child between fork and exec.
 static void become_target(const struct target_options *options, const int pipes[4], pid_t parent,
-			  char **arguments)
+			  const char *path, char **arguments)
 {
-	char path[512];
-	const char *folder = getenv("PROCSNAP_TARGETS");
-
 	dup2(pipes[0], STDIN_FILENO);
 	dup2(pipes[3], STDOUT_FILENO);
 	alarm(0);
@@ -155,7 +178,6 @@ static void become_target(const struct target_options *options, const int pipes[
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(126);
-	snprintf(path, sizeof(path), "%s/%s", folder ? folder : "tests/targets", arguments[0]);
 	execv(path, arguments);
 	perror(path);
 	_exit(127);
@@ -164,16 +186,23 @@ static void become_target(const struct target_options *options, const int pipes[
 static struct target *spawn(const struct target_options *options, char **arguments)
 {
 	struct target *target = calloc(1, sizeof(*target));
+	const char *folder = getenv("PROCSNAP_TARGETS");
 	pid_t parent = getpid();
+	char path[512];
 	int pipes[4];
 
 	assert_non_null(target);
 	snprintf(target->name, sizeof(target->name), "%s", arguments[0]);
+	snprintf(path, sizeof(path), "%s/%s", folder ? folder : "tests/targets", arguments[0]);
+	if (options->uid) {
+		copy_for_other_user(path, target);
+		snprintf(path, sizeof(path), "%s/%s", target->copy, arguments[0]);
+	}
 	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
 	assert_int_equal(pipe2(pipes + 2, O_CLOEXEC), 0);
 	target->pid = fork();
 	if (target->pid == 0)
-		become_target(options, pipes, parent, arguments);
+		become_target(options, pipes, parent, path, arguments);
 	assert_true(target->pid > 0);
 	close(pipes[0]);
 	close(pipes[3]);
@@ -227,7 +256,10 @@ static void open_memory(struct target *target)
 
 static struct target *wait_until_ready(struct target *target)
 {
-	if (!read_line(target, target->ready, sizeof(target->ready)))
+	bool is_ready = read_line(target, target->ready, sizeof(target->ready));
+
+	remove_copy(target);
+	if (!is_ready)
 		harness_fail("target %s ended before it was ready", target->name);
 	if (!strncmp(target->ready, "skipped", 7)) {
 		print_message("target %s %s\n", target->name, target->ready);

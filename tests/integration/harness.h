@@ -28,6 +28,7 @@ struct target {
 	int answers;  // its stdout
 	pid_t server; // the thread that obeys commands
 	char name[64];
+	char copy[64];    // folder of its own copy until it is ready, for another user
 	char ready[8192]; // the line it said first: target_value()
 	char answer[8192];
 };
