@@ -14,6 +14,7 @@
 #include <sys/inotify.h>
 #include <sys/ipc.h>
 #include <sys/msg.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/sem.h>
 #include <sys/socket.h>
@@ -426,6 +427,18 @@ static bool command(const char *text)
 	return true;
 }
 
+// A thread may have a descriptor of its own; the usual limit is for one that select() can take.
+static void allow_many_files(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		target_fail("getrlimit");
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		target_fail("setrlimit");
+}
+
 int main(int argc, char **argv)
 {
 	static const enum sleeper_kind dealt[] = { SLEEPER_futex, SLEEPER_epoll_wait,
@@ -437,6 +450,7 @@ int main(int argc, char **argv)
 	timeout = (struct timespec){ .tv_sec = (time_t)(ms / 1000),
 				     .tv_nsec = (long)(ms % 1000) * 1000000 };
 	target_begin();
+	allow_many_files();
 	sigemptyset(&set);
 	sigaddset(&set, SIGRTMAX);
 	sigprocmask(SIG_BLOCK, &set, NULL);
