@@ -36,6 +36,8 @@ format:
 
 install: build
 	meson install -C $(BUILD) --no-rebuild
+	@# The loader learns of a new library from its cache; in a package (DESTDIR) dpkg sees to it.
+	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" -ne 0 ] || ldconfig
 
 clean:
 	rm -rf build build-asan build-aarch64 build-clang build-analyzer

@@ -428,6 +428,9 @@ int pss_output_end(struct pss_output *output)
 		(void)fputc('\n', output->stream);
 		(void)fflush(output->stream);
 	}
+	// Whoever stops reading has seen enough.
+	if (errno == EPIPE)
+		return PSS_STATUS_FAILED;
 	return pss_message_fail("cannot write to standard output: %s",
 				errno ? strerror(errno) : "some of it was lost");
 }

@@ -25,8 +25,6 @@
 #include "section.h"
 #include "tracee.h"
 
-enum { REFUSALS_MAX = 3 };
-
 #define PATIENCE_NS 20000000000ull
 
 struct capture {
@@ -106,7 +104,9 @@ static int look(struct capture *capture)
 
 	if (r < 0 || !wants(capture, PSS_CAPTURE_VA_CLONE))
 		return r;
-	r = pss_target_open_memory(&capture->target, capture->diag);
+	r = pss_target_check_userfaultfd(&capture->target, capture->diag);
+	if (r == 0)
+		r = pss_target_open_memory(&capture->target, capture->diag);
 	if (r < 0)
 		return r;
 	r = pss_inject_survey(capture->target.space_fd, capture->target.mem_fd, capture->arch,
@@ -189,7 +189,6 @@ static int begin_injection(struct capture *capture)
 		return refuse_unfit(capture);
 	capture->inject.site = &capture->site;
 	capture->inject.diag = capture->diag;
-	capture->inject.suspend_seccomp = capture->target.has_seccomp_filter;
 	return pss_inject_begin(&capture->inject, &capture->tracee, thread, on_mapping);
 }
 
@@ -400,6 +399,7 @@ static int take_snapshot(struct capture *capture)
 		return r;
 	let_go(capture);
 	r = describe(capture);
+	pss_tracee_release_rest(&capture->tracee);
 	if (r == 0)
 		r = seal(capture);
 	if (r == 0)
@@ -414,9 +414,9 @@ static int take_in_helper(void *context)
 	int r = take_snapshot(capture);
 	pid_t zombie = capture->clone.inject.tid > 0 ? capture->clone.record.target_pid_ns_pid : 0;
 
-	pss_clone_deinit(&capture->clone);
 	(void)pss_inject_end(&capture->inject);
 	pss_tracee_end(&capture->tracee);
+	pss_clone_deinit(&capture->clone);
 	if (zombie > 0)
 		pss_target_reap(&capture->target, capture->arch, zombie);
 	return r;
@@ -445,23 +445,27 @@ static int run_helper(struct capture *capture, enum pss_helper_kind kind)
 
 static void start_anew(struct capture *capture)
 {
-	*capture->diag = (struct pss_diag){ 0 };
+	pss_inject_deinit(&capture->inject);
 	pss_tracee_end(&capture->tracee);
+	pss_clone_deinit(&capture->clone);
+	pss_section_builder_deinit(&capture->section);
 	pss_buf_clear(&capture->zombies);
+	*capture->diag = (struct pss_diag){ 0 };
+	capture->tracee = PSS_TRACEE_EMPTY;
+	capture->clone = PSS_CLONE_EMPTY;
+	capture->site = PSS_INJECT_SITE_EMPTY;
+	capture->section = PSS_SECTION_BUILDER_EMPTY;
+	capture->figures = (struct pss_figures_record){ 0 };
 }
 
-// Another capture of the same target is a matter of milliseconds; a debugger is not. A refusal with
-// no tracer in sight may be the trace of one, or be meant.
+// Another capture of the same target is a matter of milliseconds; a debugger is not.
 static int run_helper_patiently(struct capture *capture, enum pss_helper_kind kind)
 {
 	uint64_t deadline = pss_tracee_now(CLOCK_MONOTONIC) + PATIENCE_NS;
-	unsigned refusals = 0;
 	int r = run_helper(capture, kind);
 
-	while (r == -EBUSY || (r == -EPERM && refusals++ < REFUSALS_MAX)) {
-		if (pss_tracee_now(CLOCK_MONOTONIC) > deadline ||
-		    !pss_target_wait_for_tracer(&capture->target))
-			break;
+	while (r == -EBUSY && pss_tracee_now(CLOCK_MONOTONIC) < deadline &&
+	       pss_target_wait_for_tracer(&capture->target)) {
 		start_anew(capture);
 		r = run_helper(capture, kind);
 	}
@@ -470,12 +474,15 @@ static int run_helper_patiently(struct capture *capture, enum pss_helper_kind ki
 
 static int take_with_stop(struct capture *capture)
 {
-	enum pss_helper_kind kind =
-		capture->target.caller_tid ? PSS_HELPER_OF_HOST : PSS_HELPER_PROCESS;
+	// Naming the helper to Yama overwrites what the host may have named itself: only if it must
+	// be.
+	bool is_refused_self = capture->target.caller_tid && pss_target_wants_ancestor();
+	enum pss_helper_kind kind = is_refused_self ? PSS_HELPER_OF_HOST : PSS_HELPER_PROCESS;
 	int r = run_helper_patiently(capture, kind);
 
 	// Yama may let the host trace its own children, but not another child of the host.
-	if (r == -EPERM && kind == PSS_HELPER_PROCESS && pss_target_wants_ancestor()) {
+	if ((r == -EPERM || r == -EACCES) && kind == PSS_HELPER_PROCESS &&
+	    pss_target_wants_ancestor()) {
 		start_anew(capture);
 		r = run_helper(capture, PSS_HELPER_THREAD);
 	}

@@ -14,6 +14,7 @@
 
 #include "base/buf.h"
 #include "capture_target.h"
+#include "clone.h"
 #include "helper.h"
 #include "procfs.h"
 #include "section.h"
@@ -23,6 +24,7 @@ enum { EXIT_DEADLINE_MS = 10000 };
 // What must be known after the section is closed.
 struct ending {
 	struct pss_clone_record clone;
+	pid_t own_pid; // of the clone, as the target counts; known once it is a zombie
 	pid_t target_pid;
 	uint64_t target_start_ticks;
 	int clone_pidfd;
@@ -67,7 +69,8 @@ static int prepare(int section_fd, struct ending *ending)
 		return -errno;
 	// After the pidfd: if the start time is the clone's, so is the pidfd.
 	r = read_stat_of(ending->clone.pid, &stat);
-	if (r == 0 && stat.start_ticks != ending->clone.start_ticks)
+	// A section may come from somebody who names another process: a clone sends no exit signal.
+	if (r == 0 && (stat.start_ticks != ending->clone.start_ticks || stat.exit_signal != 0))
 		r = -ESRCH;
 	if (r < 0)
 		return r;
@@ -100,7 +103,7 @@ static int reap_in_helper(void *context)
 	int r = pss_target_open_pid(ending->target_pid, ending->target_start_ticks, &target);
 
 	if (r == 0)
-		pss_target_reap(&target, pss_arch_native(), ending->clone.target_pid_ns_pid);
+		pss_target_reap(&target, pss_arch_native(), ending->own_pid);
 	return r;
 }
 
@@ -111,13 +114,16 @@ static void reap(struct ending *ending)
 	struct pss_procfs_stat stat = { 0 };
 	int result;
 
-	if (read_stat_of(ending->clone.pid, &stat) < 0 ||
+	if (!pss_clone_is_zombie(ending->clone.pid, &ending->own_pid) ||
+	    read_stat_of(ending->clone.pid, &stat) < 0 ||
 	    stat.start_ticks != ending->clone.start_ticks)
 		return;
 	if (stat.parent_pid == getpid())
 		(void)waitpid(ending->clone.pid, NULL, __WALL | WNOHANG);
 	else if (stat.parent_pid == ending->target_pid)
-		(void)pss_helper_run(PSS_HELPER_PROCESS, reap_in_helper, ending, NULL, &result);
+		(void)pss_helper_run(pss_target_wants_ancestor() ? PSS_HELPER_THREAD
+								 : PSS_HELPER_PROCESS,
+				     reap_in_helper, ending, NULL, &result);
 }
 
 void pss_capture_free(int section_fd)

@@ -210,7 +210,6 @@ int pss_target_check_traceable(struct pss_target *target, struct pss_diag *diag)
 		return pss_fail(diag, -ESRCH, "process %d has exited", target->pid);
 	if (status.tracer_pid)
 		return refuse_traced(target->pid, status.tracer_pid, diag);
-	target->has_seccomp_filter = status.seccomp_mode != 0;
 	return 0;
 }
 
@@ -223,7 +222,59 @@ int pss_target_open_memory(struct pss_target *target, struct pss_diag *diag)
 		pss_target_explain_denial(target, diag);
 		return r;
 	}
+	(void)pss_close(target->mem_fd);
 	target->mem_fd = fd;
+	return 0;
+}
+
+// The line "API: aa:<features>:..." of a userfaultfd's fdinfo, numbers in hexadecimal.
+static bool tells_of_forks(struct pss_buf *text)
+{
+	static const char key[] = "API:\taa:";
+	enum { EVENT_FORK = 1 << 1 };
+	uint64_t features = 0;
+
+	if (pss_buf_append(text, "", 1) < 0)
+		return true;
+	const char *value = strstr((const char *)text->data, key);
+	if (!value)
+		return false;
+	value += sizeof key - 1;
+	size_t digits = strspn(value, "0123456789abcdef");
+	return pss_procfs_parse_number(value, digits, 16, &features) == 0 &&
+	       (features & EVENT_FORK);
+}
+
+static bool is_fork_monitor(int proc_fd, int fd, struct pss_buf *text)
+{
+	static const char link[] = "anon_inode:[userfaultfd]";
+	char path[32];
+
+	(void)snprintf(path, sizeof path, "fd/%d", fd);
+	if (pss_procfs_read_link(proc_fd, path, text) < 0 || text->size != sizeof link - 1 ||
+	    memcmp(text->data, link, text->size) != 0)
+		return false;
+	(void)snprintf(path, sizeof path, "fdinfo/%d", fd);
+	return pss_procfs_read(proc_fd, path, text) == 0 && tells_of_forks(text);
+}
+
+int pss_target_check_userfaultfd(const struct pss_target *target, struct pss_diag *diag)
+{
+	_cleanup_buf_ struct pss_buf fds = PSS_BUF_EMPTY;
+	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
+
+	if (pss_procfs_list(target->space_fd, "fd", &fds) < 0)
+		return 0; // who may not look there may not trace either, and will hear of it
+	for (size_t i = 0; i < fds.size / sizeof(int32_t); i++) {
+		int32_t fd = ((const int32_t *)(const void *)fds.data)[i];
+
+		if (is_fork_monitor(target->space_fd, fd, &text))
+			return pss_fail(
+				diag, -EOPNOTSUPP,
+				"process %d watches its own forks through userfaultfd %d: a "
+				"clone would never be made",
+				target->pid, fd);
+	}
 	return 0;
 }
 
@@ -293,7 +344,6 @@ static int reap_by(const struct reaping *reaping, pid_t tid)
 	tracee.diag = &diag;
 	inject.site = &reaping->site;
 	inject.diag = &diag;
-	inject.suspend_seccomp = target->has_seccomp_filter;
 	int r = pss_tracee_stop_one(&tracee, tid, &thread);
 	if (r == 0)
 		r = pss_inject_verify(&reaping->site, target->space_fd, reaping->arch, &diag);

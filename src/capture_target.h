@@ -17,7 +17,6 @@ struct pss_target {
 	int proc_fd;      /**< /proc/PID */
 	int space_fd;     /**< a thread's folder that still has the address space, else a copy */
 	int mem_fd;       /**< -EBADF until pss_target_open_memory() */
-	bool has_seccomp_filter;
 };
 
 #define PSS_TARGET_EMPTY                                                                           \
@@ -33,7 +32,7 @@ void pss_target_close(struct pss_target *target);
 
 #define _cleanup_target_ _cleanup_(pss_target_close)
 
-/** -EBUSY if another process traces it, -ESRCH if it has exited; notes its seccomp filter. */
+/** -EBUSY if another process traces it, -ESRCH if it has exited. */
 int pss_target_check_traceable(struct pss_target *target, struct pss_diag *diag);
 
 /**
@@ -41,6 +40,12 @@ int pss_target_check_traceable(struct pss_target *target, struct pss_diag *diag)
  * it any more; false if a debugger does.
  */
 bool pss_target_wait_for_tracer(const struct pss_target *target);
+
+/**
+ * -EOPNOTSUPP if the process has itself told of forks through a userfaultfd: the clone would wait
+ * for its monitor, which we had stopped.
+ */
+int pss_target_check_userfaultfd(const struct pss_target *target, struct pss_diag *diag);
 
 /** Opens its memory for reading. */
 int pss_target_open_memory(struct pss_target *target, struct pss_diag *diag);

@@ -26,6 +26,7 @@ enum {
 	SIGNAL_COUNT = 64,
 	SIGNAL_SET_SIZE = 8,
 	EXIT_DEADLINE_MS = 10000,
+	PARK_DEADLINE_MS = 60000,
 };
 
 #define NS_PER_MS 1000000ull
@@ -277,6 +278,8 @@ static int wait_for_lock(struct pss_clone *clone)
 
 int pss_clone_park(struct pss_clone *clone, int section_fd)
 {
+	// The target runs again: from here on nobody waits for the clone.
+	clone->inject.deadline_ms = PARK_DEADLINE_MS;
 	int r = CALL(clone, "setsid", SYS_setsid, 0);
 
 	if (r == 0)
@@ -348,8 +351,7 @@ static bool is_ours(const struct pss_procfs_stat *stat)
 	       stat->exit_code == PSS_INJECT_EXIT_STATUS << 8;
 }
 
-// Whether /proc/@pid is a dead clone of ours, and its pid in its own namespace.
-static bool is_zombie_clone(pid_t pid, pid_t *own_pid_ret)
+bool pss_clone_is_zombie(pid_t pid, pid_t *own_pid_ret)
 {
 	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
 	_cleanup_close_ int fd = -EBADF;
@@ -385,7 +387,7 @@ int pss_clone_find_zombies(int proc_fd, pid_t tid, struct pss_buf *own_pids)
 			pid = pid * 10 + (text.data[i] - '0');
 			continue;
 		}
-		if (pid > 0 && is_zombie_clone(pid, &own_pid))
+		if (pid > 0 && pss_clone_is_zombie(pid, &own_pid))
 			r = pss_buf_append(own_pids, &own_pid, sizeof own_pid);
 		pid = 0;
 		if (r < 0)

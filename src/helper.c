@@ -86,17 +86,12 @@ static long set_all_signals_blocked(uint64_t *old)
 static int start(enum pss_helper_kind kind, struct helper *helper)
 {
 	int flags = CLONE_VM | CLONE_FILES | CLONE_CHILD_CLEARTID;
-	uint64_t mask;
 
 	helper->is_process = kind != PSS_HELPER_THREAD;
 	if (!helper->is_process)
 		flags |= CLONE_THREAD | CLONE_SIGHAND | CLONE_FS | CLONE_SYSVSEM;
-	if (set_all_signals_blocked(&mask) < 0)
-		return -errno;
 	int pid = clone(helper_main, helper, flags, helper, NULL, NULL, &helper->alive);
-	int error = errno;
-	(void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, SIGNAL_SET_SIZE);
-	return pid < 0 ? -error : pid;
+	return pid < 0 ? -errno : pid;
 }
 
 static void let_start(struct helper *helper)
@@ -116,6 +111,26 @@ static void wait_until_ended(struct helper *helper, int pid)
 			;
 }
 
+// The helper uses our thread-local storage, errno in it: no handler of ours may run meanwhile.
+static int run(enum pss_helper_kind kind, struct helper *helper)
+{
+	uint64_t mask;
+
+	if (set_all_signals_blocked(&mask) < 0)
+		return -errno;
+	int pid = start(kind, helper);
+	if (pid > 0) {
+		if (kind == PSS_HELPER_OF_HOST)
+			(void)prctl(PR_SET_PTRACER, pid, 0, 0, 0);
+		let_start(helper);
+		wait_until_ended(helper, pid);
+		if (kind == PSS_HELPER_OF_HOST)
+			(void)prctl(PR_SET_PTRACER, 0, 0, 0, 0);
+	}
+	(void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, SIGNAL_SET_SIZE);
+	return pid < 0 ? pid : 0;
+}
+
 int pss_helper_run(enum pss_helper_kind kind, int (*work)(void *context), void *context,
 		   struct pss_diag *diag, int *result_ret)
 {
@@ -128,17 +143,9 @@ int pss_helper_run(enum pss_helper_kind kind, int (*work)(void *context), void *
 	struct helper *helper = (void *)(top - sizeof(struct helper) - 64);
 	helper = (void *)((uintptr_t)helper & ~(uintptr_t)63);
 	*helper = (struct helper){ .work = work, .context = context, .alive = 1 };
-
-	int pid = start(kind, helper);
-	if (pid < 0)
-		return pss_fail(diag, pid, "cannot start the tracing helper");
-	// EINVAL where there is no Yama.
-	if (kind == PSS_HELPER_OF_HOST)
-		(void)prctl(PR_SET_PTRACER, pid, 0, 0, 0);
-	let_start(helper);
-	wait_until_ended(helper, pid);
-	if (kind == PSS_HELPER_OF_HOST)
-		(void)prctl(PR_SET_PTRACER, 0, 0, 0, 0);
+	r = run(kind, helper);
+	if (r < 0)
+		return pss_fail(diag, r, "cannot start the tracing helper");
 	if (!helper->has_returned)
 		return pss_fail(diag, -EOWNERDEAD, "the tracing helper was killed");
 	*result_ret = helper->result;

@@ -19,9 +19,9 @@ enum pss_helper_kind {
 
 /**
  * Runs @work(@context) in a helper and waits for it; *result_ret is what it returned. The helper
- * has a small stack of its own, all signals blocked, no malloc and no lock of the host. When it
- * ends, the kernel lets go of whatever it still traces. -EOWNERDEAD if it was killed before it
- * returned, -ENOMEM, -EAGAIN.
+ * has a small stack of its own, no malloc and no lock of the host; signals are blocked in it and,
+ * until it ends, in the calling thread. When it ends, the kernel lets go of whatever it still
+ * traces. -EOWNERDEAD if it was killed before it returned, -ENOMEM, -EAGAIN.
  */
 int pss_helper_run(enum pss_helper_kind kind, int (*work)(void *context), void *context,
 		   struct pss_diag *diag, int *result_ret);

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
@@ -29,8 +30,10 @@
 enum {
 	// Only a supervisor of system calls or a CPU starved for seconds makes a call take so long.
 	CALL_DEADLINE_MS = 5000,
-	// Nobody waits for the clone.
-	CLONE_CALL_DEADLINE_MS = 60000,
+	// Copying page tables takes some 10 ms a GiB.
+	CLONING_DEADLINE_MS = 30000,
+	CLONE_TRIES = 5,
+	ERESTARTNOINTR_KERNEL = 513, // include/linux/errno.h
 	SIGNAL_SET_SIZE = 8,
 	EVENT_SHIFT = 16,
 	SYSCALL_STOP = SIGTRAP | 0x80,
@@ -67,13 +70,14 @@ static int set_signal_mask(pid_t tid, uint64_t mask)
 	return PSS_RET_ERRNO(ptrace(PTRACE_SETSIGMASK, tid, SIGNAL_SET_SIZE, &mask));
 }
 
-// Waits for the next stop that is ours: a system call's begin or end, or an event. Signals that
-// cannot be blocked are kept back.
-static int next_stop(struct pss_inject *inject, int *status_ret)
+// Waits for the next stop that is ours: a system call's begin or end, or an event. SIGSTOP, which
+// can't be blocked, is let through: its group stop is one more event. Any other signal is a fault
+// of the thread itself, which must not run on.
+static int next_stop(const struct pss_inject *inject, int *status_ret)
 {
+	uint64_t deadline = pss_tracee_now(CLOCK_MONOTONIC) + inject->deadline_ms * NS_PER_MS;
+
 	for (;;) {
-		uint64_t deadline =
-			pss_tracee_now(CLOCK_MONOTONIC) + inject->deadline_ms * NS_PER_MS;
 		int status = 0;
 		int r = pss_tracee_wait(inject->tid, deadline, &status);
 
@@ -85,9 +89,9 @@ static int next_stop(struct pss_inject *inject, int *status_ret)
 			*status_ret = status;
 			return 0;
 		}
-		if (WSTOPSIG(status) == SIGSTOP)
-			inject->must_stop_again = true;
-		if (ptrace(PTRACE_SYSCALL, inject->tid, 0, 0) < 0)
+		if (WSTOPSIG(status) != SIGSTOP)
+			return -EPROTO;
+		if (ptrace(PTRACE_SYSCALL, inject->tid, 0, SIGSTOP) < 0)
 			return -errno;
 	}
 }
@@ -325,19 +329,63 @@ static int write_frames(struct pss_inject *inject, const struct pss_buf *extende
 	return pss_inject_write(inject, inject->room, image.data, image.size);
 }
 
-int pss_inject_begin(struct pss_inject *inject, const struct pss_tracee *tracee,
-		     const struct pss_tracee_thread *thread, bool on_mapping)
+// Asked of this very thread now that it stands: filters are a thread's own, and may be new.
+static int look_for_filter(struct pss_inject *inject, const struct pss_tracee *tracee)
 {
-	_cleanup_buf_ struct pss_buf extended = PSS_BUF_EMPTY;
-	int r;
+	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
+	struct pss_procfs_status status = { 0 };
+	char path[64];
 
+	(void)snprintf(path, sizeof path, "task/%d/status", inject->tid);
+	int r = pss_procfs_read(tracee->proc_fd, path, &text);
+	if (r == 0)
+		r = pss_procfs_parse_status((const char *)text.data, text.size, &status);
+	if (r == 0)
+		inject->suspend_seccomp = status.seccomp_mode != 0;
+	return r;
+}
+
+// A thread that has called execve since it was stopped is another program under the same number.
+static int check_unchanged(const struct pss_inject *inject)
+{
+	struct pss_general now;
+	int r = pss_tracee_get_general(inject->tid, &now);
+
+	if (r < 0)
+		return r;
+	return now.size == inject->original.size &&
+			       memcmp(now.bytes, inject->original.bytes, now.size) == 0
+		       ? 0
+		       : -EAGAIN;
+}
+
+static void start(struct pss_inject *inject, const struct pss_tracee *tracee,
+		  const struct pss_tracee_thread *thread)
+{
 	inject->pid = tracee->pid;
 	inject->tid = thread->tid;
 	inject->arch = tracee->arch;
 	inject->deadline_ms = CALL_DEADLINE_MS;
 	inject->original = thread->general;
 	inject->signal_mask = thread->signal_mask;
-	r = trace_options(inject);
+	inject->is_mapping = false;
+	inject->is_changed = false;
+	inject->has_run = false;
+	pss_buf_clear(&inject->saved);
+}
+
+int pss_inject_begin(struct pss_inject *inject, const struct pss_tracee *tracee,
+		     const struct pss_tracee_thread *thread, bool on_mapping)
+{
+	_cleanup_buf_ struct pss_buf extended = PSS_BUF_EMPTY;
+	int r;
+
+	start(inject, tracee, thread);
+	r = check_unchanged(inject);
+	if (r == 0)
+		r = look_for_filter(inject, tracee);
+	if (r == 0)
+		r = trace_options(inject);
 	if (r == 0)
 		r = read_extended(inject, &extended);
 	if (r < 0)
@@ -370,8 +418,7 @@ static struct pss_inject adopt(const struct pss_inject *parent, pid_t pid)
 	clone.saved = PSS_BUF_EMPTY;
 	clone.frame = parent->exit_frame;
 	clone.has_run = true;
-	clone.deadline_ms = CLONE_CALL_DEADLINE_MS;
-	clone.must_stop_again = false;
+	clone.deadline_ms = CALL_DEADLINE_MS;
 	return clone;
 }
 
@@ -412,11 +459,12 @@ static int refuse_clone(const struct pss_inject *inject, int error)
 	return r;
 }
 
-int pss_inject_clone(struct pss_inject *inject, struct pss_inject *clone_ret, pid_t *own_pid_ret)
+// One try. The kernel takes a clone back, with a code that asks for another, if a stop signal or
+// its end was on the way.
+static int try_clone(struct pss_inject *inject, struct pss_inject *clone_ret, int64_t *result_ret)
 {
 	const uint64_t arguments[6] = { CLONE_FILES, inject->exit_frame };
 	bool has_cloned = false;
-	int64_t result = 0;
 	int r = enter_call(inject, inject->frame, SYS_clone, arguments);
 
 	if (r == 0)
@@ -426,7 +474,22 @@ int pss_inject_clone(struct pss_inject *inject, struct pss_inject *clone_ret, pi
 	if (r == 0 && has_cloned)
 		r = run_to_edge_of_call(inject);
 	if (r == 0)
-		r = read_result(inject, &result);
+		r = read_result(inject, result_ret);
+	return r;
+}
+
+int pss_inject_clone(struct pss_inject *inject, struct pss_inject *clone_ret, pid_t *own_pid_ret)
+{
+	int64_t result = 0;
+	int r;
+
+	inject->deadline_ms = CLONING_DEADLINE_MS;
+	for (unsigned tries = 0; tries < CLONE_TRIES; tries++) {
+		r = try_clone(inject, clone_ret, &result);
+		if (r < 0 || result != -ERESTARTNOINTR_KERNEL)
+			break;
+	}
+	inject->deadline_ms = CALL_DEADLINE_MS;
 	if (r < 0)
 		return pss_fail(inject->diag, r, "cloning process %d did not end", inject->pid);
 	if (result < 0)
@@ -456,7 +519,8 @@ static int stop_before_user_mode(struct pss_inject *inject)
 	if (ptrace(PTRACE_INTERRUPT, inject->tid, 0, 0) < 0)
 		return -errno;
 	do {
-		if (ptrace(PTRACE_CONT, inject->tid, 0, 0) < 0)
+		// ESRCH: it still runs, in a call that took too long, and stops after it.
+		if (ptrace(PTRACE_CONT, inject->tid, 0, 0) < 0 && errno != ESRCH)
 			return -errno;
 		r = next_stop(inject, &status);
 	} while (r == 0 && status >> EVENT_SHIFT != PTRACE_EVENT_STOP);
@@ -485,8 +549,6 @@ int pss_inject_end(struct pss_inject *inject)
 	if (r == 0 && inject->saved.size)
 		r = pss_inject_write(inject, inject->room, inject->saved.data, inject->saved.size);
 	(void)ptrace(PTRACE_SETOPTIONS, inject->tid, 0, 0);
-	if (inject->must_stop_again)
-		(void)syscall(SYS_tgkill, inject->pid, inject->tid, SIGSTOP);
 	if (r < 0)
 		return pss_fail(inject->diag, r, "cannot give thread %d its registers back",
 				inject->tid);

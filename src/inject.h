@@ -61,19 +61,18 @@ struct pss_inject {
 	uint8_t rseq_saved[PSS_INJECT_RSEQ_MAX];
 	uint32_t rseq_size;
 	uint32_t deadline_ms; /**< for one call */
-	bool suspend_seccomp; /**< set by the caller: the target has a seccomp filter */
+	bool suspend_seccomp; /**< the thread has a seccomp filter */
 	bool is_begun;
-	bool is_mapping;      /**< the room is a mapping that we made */
-	bool is_changed;      /**< its registers are not its own for the moment */
-	bool has_run;         /**< it has left the stop where it was found; signals are blocked */
-	bool must_stop_again; /**< a SIGSTOP came meanwhile: sent anew at the end */
+	bool is_mapping; /**< the room is a mapping that we made */
+	bool is_changed; /**< its registers are not its own for the moment */
+	bool has_run;    /**< it has left the stop where it was found; signals are blocked */
 };
 
 #define PSS_INJECT_EMPTY ((struct pss_inject){ 0 })
 
 /**
  * Whether a call may be made by this stopped thread: it is outside every restartable sequence, has
- * no shadow stack, and, if
+ * no shadow stack, no dispatch of its system calls, and, if
  * @want_stack, it is the leader, on [stack] with room for the frames.
  */
 bool pss_inject_is_fit(const struct pss_tracee *tracee, const struct pss_tracee_thread *thread,

@@ -14,6 +14,9 @@
 #include "procfs.h"
 #include "section_format.h"
 
+#ifndef PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG
+#define PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG 0x4210
+#endif
 #ifndef PTRACE_GET_RSEQ_CONFIGURATION
 #define PTRACE_GET_RSEQ_CONFIGURATION 0x420f
 #endif
@@ -246,10 +249,34 @@ static bool has_shadow_stack(const struct pss_tracee *tracee,
 		       0;
 }
 
+// Wine and others have the kernel turn system calls made outside a range into SIGSYS.
+static bool dispatches_syscalls(const struct pss_tracee_thread *thread)
+{
+	struct {
+		uint64_t mode;
+		uint64_t selector;
+		uint64_t offset;
+		uint64_t length;
+	} configuration = { 0 };
+
+	// EIO before Linux 6.4, which can't tell.
+	return ptrace(PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG, thread->tid, sizeof configuration,
+		      &configuration) == 0 &&
+	       configuration.mode != 0;
+}
+
+// The kernel's own workers on io_uring and the like are threads too, and never get to user mode.
+static bool is_kernel_worker(const struct pss_tracee *tracee,
+			     const struct pss_tracee_thread *thread)
+{
+	return tracee->arch->instruction_pointer(&thread->general) == 0;
+}
+
 bool pss_inject_is_fit(const struct pss_tracee *tracee, const struct pss_tracee_thread *thread,
 		       const struct pss_inject_site *site, bool want_stack)
 {
 	return thread->state == PSS_TRACEE_STOPPED && thread->has_registers &&
 	       !tracee->arch->is_32bit(&thread->general) && !has_shadow_stack(tracee, thread) &&
+	       !dispatches_syscalls(thread) && !is_kernel_worker(tracee, thread) &&
 	       !is_in_sequence(tracee, thread) && (!want_stack || has_room(tracee, thread, site));
 }

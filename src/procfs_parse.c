@@ -189,6 +189,7 @@ static const struct status_line status_lines[] = {
 	STATUS_LINE("SigIgn:", FORM_HEX64, signals_ignored),
 	STATUS_LINE("SigCgt:", FORM_HEX64, signals_caught),
 	STATUS_LINE("Seccomp:", FORM_UINT32, seccomp_mode),
+	STATUS_LINE("Threads:", FORM_UINT32, thread_count),
 	STATUS_LINE("CapEff:", FORM_HEX64, capabilities_effective),
 };
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -25,6 +26,7 @@ enum {
 	// and it never runs the program's code before it has been let go.
 	BLOCK_DEADLINE_MS = 50,
 	WAIT_SLICE_NS = 200 * 1000,
+	ALARM_US = 20 * 1000,
 	REGSET_ROOM = 64 * 1024,
 	SIGNAL_SET_SIZE = 8,
 	EVENT_SHIFT = 16,
@@ -167,9 +169,60 @@ static int find_threads(struct pss_tracee *tracee, uint32_t *found_ret)
 	return 0;
 }
 
+// Takes what threads that die while we seize leave behind: an execve waits for them to be gone, and
+// our seizing waits for the execve.
+static void reap_the_dead(int signal)
+{
+	int saved = errno;
+	siginfo_t info;
+
+	(void)signal;
+	do
+		info.si_pid = 0;
+	while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | __WALL) == 0 && info.si_pid);
+	errno = saved;
+}
+
+// While threads are seized, an alarm interrupts a seizing that waits. Only in a helper process: its
+// handlers, its timer and its children are its own.
+static void set_alarm(bool is_on)
+{
+	const struct timeval period = { .tv_usec = is_on ? ALARM_US : 0 };
+	const struct itimerval timer = { .it_interval = period, .it_value = period };
+	const struct sigaction action = { .sa_handler = reap_the_dead, .sa_flags = SA_RESTART };
+	uint64_t alarm = 1ull << (SIGALRM - 1);
+
+	if (syscall(SYS_gettid) != getpid())
+		return;
+	(void)sigaction(SIGALRM, &action, NULL);
+	(void)syscall(SYS_rt_sigprocmask, is_on ? SIG_UNBLOCK : SIG_BLOCK, &alarm, NULL,
+		      SIGNAL_SET_SIZE);
+	(void)setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+static int refuse_seizing(struct pss_tracee *tracee, const struct pss_tracee_thread *thread,
+			  int error)
+{
+	struct pss_procfs_status status = { 0 };
+	char path[64];
+
+	(void)snprintf(path, sizeof path, "task/%d/status", thread->tid);
+	if (error == -EPERM && pss_procfs_read(tracee->proc_fd, path, &tracee->scratch) == 0 &&
+	    pss_procfs_parse_status((const char *)tracee->scratch.data, tracee->scratch.size,
+				    &status) == 0 &&
+	    status.tracer_pid)
+		return pss_fail(tracee->diag, -EBUSY,
+				"thread %d of process %d is traced by process %d", thread->tid,
+				tracee->pid, status.tracer_pid);
+	return pss_fail(tracee->diag, error, "cannot seize thread %d of process %d", thread->tid,
+			tracee->pid);
+}
+
 static int seize(struct pss_tracee *tracee, struct pss_tracee_thread *thread)
 {
-	if (ptrace(PTRACE_SEIZE, thread->tid, 0, 0) == 0) {
+	// Twice: another capturer may have let go of it in this moment.
+	if (ptrace(PTRACE_SEIZE, thread->tid, 0, 0) == 0 ||
+	    (errno == EPERM && ptrace(PTRACE_SEIZE, thread->tid, 0, 0) == 0)) {
 		thread->state = PSS_TRACEE_SEIZED;
 		return 0;
 	}
@@ -185,8 +238,7 @@ static int seize(struct pss_tracee *tracee, struct pss_tracee_thread *thread)
 		thread->state = thread->tid == tracee->pid ? PSS_TRACEE_DEAD : PSS_TRACEE_GONE;
 		return 0;
 	}
-	return pss_fail(tracee->diag, -error, "cannot seize thread %d of process %d", thread->tid,
-			tracee->pid);
+	return refuse_seizing(tracee, thread, -error);
 }
 
 static void interrupt(struct pss_tracee *tracee, struct pss_tracee_thread *thread)
@@ -233,10 +285,11 @@ static void judge_straggler(struct pss_tracee *tracee, struct pss_tracee_thread 
 		thread->state = PSS_TRACEE_DEAD;
 }
 
-static int wait_stopped(struct pss_tracee *tracee, struct pss_tracee_thread *thread)
+// @deadline is for all that may be in D state; each gets one more look after it.
+static int wait_stopped(struct pss_tracee *tracee, struct pss_tracee_thread *thread,
+			uint64_t deadline)
 {
 	uint64_t start = pss_tracee_now(CLOCK_MONOTONIC);
-	uint64_t deadline = start + BLOCK_DEADLINE_MS * NS_PER_MS;
 
 	while (thread->state == PSS_TRACEE_SEIZED) {
 		int status = 0;
@@ -258,7 +311,7 @@ static int wait_stopped(struct pss_tracee *tracee, struct pss_tracee_thread *thr
 			return pss_fail(tracee->diag, -ETIMEDOUT,
 					"thread %d of process %d does not stop", thread->tid,
 					tracee->pid);
-		deadline += BLOCK_DEADLINE_MS * NS_PER_MS;
+		deadline = pss_tracee_now(CLOCK_MONOTONIC) + BLOCK_DEADLINE_MS * NS_PER_MS;
 	}
 	return 0;
 }
@@ -369,23 +422,26 @@ static int stop_threads(struct pss_tracee *tracee, bool running)
 	uint32_t count = pss_tracee_count(tracee);
 	int r = 0;
 
+	set_alarm(true);
 	for (uint32_t i = 0; i < count && r == 0; i++) {
 		struct pss_tracee_thread *thread = pss_tracee_thread(tracee, i);
 
 		if (thread->state == PSS_TRACEE_NEW && thread->was_running == running)
 			r = seize(tracee, thread);
 	}
+	set_alarm(false);
 	for (uint32_t i = 0; i < count && r == 0; i++) {
 		struct pss_tracee_thread *thread = pss_tracee_thread(tracee, i);
 
 		if (thread->state == PSS_TRACEE_SEIZED)
 			interrupt(tracee, thread);
 	}
+	uint64_t deadline = pss_tracee_now(CLOCK_MONOTONIC) + BLOCK_DEADLINE_MS * NS_PER_MS;
 	for (uint32_t i = 0; i < count && r == 0; i++) {
 		struct pss_tracee_thread *thread = pss_tracee_thread(tracee, i);
 
 		if (thread->state == PSS_TRACEE_SEIZED)
-			r = wait_stopped(tracee, thread);
+			r = wait_stopped(tracee, thread, deadline);
 	}
 	return r;
 }
@@ -473,7 +529,8 @@ int pss_tracee_stop_one(struct pss_tracee *tracee, pid_t tid, struct pss_tracee_
 		r = seize(tracee, thread);
 	if (r == 0 && thread->state == PSS_TRACEE_SEIZED) {
 		interrupt(tracee, thread);
-		r = wait_stopped(tracee, thread);
+		r = wait_stopped(tracee, thread,
+				 pss_tracee_now(CLOCK_MONOTONIC) + BLOCK_DEADLINE_MS * NS_PER_MS);
 	}
 	if (r == 0)
 		r = read_registers(tracee, thread);
@@ -495,23 +552,34 @@ static void release_thread(struct pss_tracee *tracee, struct pss_tracee_thread *
 	thread->state = PSS_TRACEE_RELEASED;
 }
 
-// Threads that are held but not stopped: on a failed way, or in D state. One that has stopped since
-// is let go; the kernel lets go the others when this process ends.
-static void release_unstopped(struct pss_tracee *tracee, struct pss_tracee_thread *thread)
+// A thread that is held but not stopped: on a failed way, or in D state. One that has stopped by
+// @deadline is let go; the kernel lets go the others when this process ends.
+static void release_unstopped(struct pss_tracee *tracee, struct pss_tracee_thread *thread,
+			      uint64_t deadline)
 {
 	int status = 0;
 
-	if (thread->state != PSS_TRACEE_SEIZED && thread->state != PSS_TRACEE_UNSTOPPABLE)
-		return;
 	if (thread->state == PSS_TRACEE_SEIZED && ptrace(PTRACE_INTERRUPT, thread->tid, 0, 0) < 0)
 		return;
-	uint64_t patience = thread->state == PSS_TRACEE_SEIZED ? BLOCK_DEADLINE_MS : 0;
-	while (pss_tracee_wait(thread->tid, pss_tracee_now(CLOCK_MONOTONIC) + patience * NS_PER_MS,
-			       &status) == 0) {
+	if (thread->state == PSS_TRACEE_UNSTOPPABLE)
+		deadline = 0;
+	while (pss_tracee_wait(thread->tid, deadline, &status) == 0) {
 		if (take_event(thread, status))
 			break;
 	}
 	release_thread(tracee, thread);
+}
+
+void pss_tracee_release_rest(struct pss_tracee *tracee)
+{
+	uint64_t deadline = pss_tracee_now(CLOCK_MONOTONIC) + BLOCK_DEADLINE_MS * NS_PER_MS;
+
+	for (uint32_t i = 0; i < pss_tracee_count(tracee); i++) {
+		struct pss_tracee_thread *thread = pss_tracee_thread(tracee, i);
+
+		if (thread->state == PSS_TRACEE_SEIZED || thread->state == PSS_TRACEE_UNSTOPPABLE)
+			release_unstopped(tracee, thread, deadline);
+	}
 }
 
 static void release_where(struct pss_tracee *tracee, bool running)
@@ -530,8 +598,7 @@ int pss_tracee_release(struct pss_tracee *tracee)
 	tracee->runners_release_ns = pss_tracee_now(CLOCK_MONOTONIC);
 	release_where(tracee, false);
 	tracee->last_release_ns = pss_tracee_now(CLOCK_MONOTONIC);
-	for (uint32_t i = 0; i < pss_tracee_count(tracee); i++)
-		release_unstopped(tracee, pss_tracee_thread(tracee, i));
+	pss_tracee_release_rest(tracee);
 	return 0;
 }
 

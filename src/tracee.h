@@ -110,6 +110,12 @@ bool pss_tracee_repair_call(const struct pss_arch *arch, struct pss_general *gen
 /** Lets every thread go that is still held, runners first. Interrupted calls are made again. */
 int pss_tracee_release(struct pss_tracee *tracee);
 
+/**
+ * Lets go of threads that would not stop and have by now: to be called now and then until the end,
+ * for such a thread stands once it leaves D state.
+ */
+void pss_tracee_release_rest(struct pss_tracee *tracee);
+
 /** Lets go whatever is still held and frees the rest: the undo of everything above, on any path. */
 void pss_tracee_end(struct pss_tracee *tracee);
 

@@ -8,6 +8,8 @@
 # many threads as the process had, and nothing to complain of that gcore's does not give as well.
 set -euo pipefail
 
+# Servers are in sbin, which an ordinary user's PATH may lack.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 : "${PROCSNAP:?the command under test}"
 
