@@ -33,6 +33,7 @@ enum {
 	// Copying page tables takes some 10 ms a GiB.
 	CLONING_DEADLINE_MS = 30000,
 	CLONE_TRIES = 5,
+	LOOK_MS = 20,
 	ERESTARTNOINTR_KERNEL = 513, // include/linux/errno.h
 	SIGNAL_SET_SIZE = 8,
 	EVENT_SHIFT = 16,
@@ -70,6 +71,34 @@ static int set_signal_mask(pid_t tid, uint64_t mask)
 	return PSS_RET_ERRNO(ptrace(PTRACE_SETSIGMASK, tid, SIGNAL_SET_SIZE, &mask));
 }
 
+static bool is_dead(pid_t tid)
+{
+	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
+	_cleanup_close_ int fd = -EBADF;
+	struct pss_procfs_stat stat = { 0 };
+
+	return pss_procfs_open(tid, &fd) < 0 || pss_procfs_read(fd, "stat", &text) < 0 ||
+	       pss_procfs_parse_stat((const char *)text.data, text.size, &stat) < 0 ||
+	       stat.state == 'Z' || stat.state == 'X';
+}
+
+// The end of a leader is not told while its other threads are not reaped, and those may be ours.
+static int wait_alive(pid_t tid, uint64_t deadline, int *status_ret)
+{
+	for (;;) {
+		uint64_t now = pss_tracee_now(CLOCK_MONOTONIC);
+		uint64_t look = now + LOOK_MS * NS_PER_MS;
+		int r = pss_tracee_wait(tid, look < deadline ? look : deadline, status_ret);
+
+		if (r != -ETIMEDOUT)
+			return r;
+		if (is_dead(tid))
+			return -ESRCH;
+		if (now > deadline)
+			return -ETIMEDOUT;
+	}
+}
+
 // Waits for the next stop that is ours: a system call's begin or end, or an event. SIGSTOP, which
 // can't be blocked, is let through: its group stop is one more event. Any other signal is a fault
 // of the thread itself, which must not run on.
@@ -79,7 +108,7 @@ static int next_stop(const struct pss_inject *inject, int *status_ret)
 
 	for (;;) {
 		int status = 0;
-		int r = pss_tracee_wait(inject->tid, deadline, &status);
+		int r = wait_alive(inject->tid, deadline, &status);
 
 		if (r < 0)
 			return r;

@@ -21,7 +21,7 @@
 
 enum {
 	// A thread that can run stops within microseconds of getting a CPU; this bounds starvation.
-	STOP_DEADLINE_MS = 2000,
+	STOP_DEADLINE_MS = 5000,
 	// A thread in D state may never stop. The rest of the target waits for it at most so long,
 	// and it never runs the program's code before it has been let go.
 	BLOCK_DEADLINE_MS = 50,
