@@ -2,6 +2,7 @@
 // Targets in odd states: stopped by a signal, without a leader, waiting in vfork, traced by
 // another, not dumpable, threads born all the time, next to no stack, restartable sequences.
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -230,6 +231,82 @@ static void restartable_sequences_are_not_resumed_unprotected(void **state)
 	target_assert_unharmed(target);
 }
 
+// Ends as an error that says why, before anything is stopped; the target must not wait for it.
+static void a_process_that_watches_its_forks_is_refused(void **state)
+{
+	_cleanup_target_ struct target *target = target_start("uffd_fork", NULL);
+	HPSS snapshot = NULL;
+
+	(void)state;
+	if (!target)
+		skip();
+	assert_int_equal(PssCaptureSnapshot(target_handle(target), FULL, CONTEXT_ALL, &snapshot),
+			 ERROR_NOT_SUPPORTED);
+	assert_non_null(strstr(PssxErrorText(), "userfaultfd"));
+	target_assert_unharmed(target);
+}
+
+static void calls_are_not_made_where_they_are_dispatched(void **state)
+{
+	_cleanup_target_ struct target *target = target_start("dispatch", NULL);
+
+	(void)state;
+	if (!target)
+		skip();
+	for (int i = 0; i < 20; i++)
+		harness_free_snapshot(harness_capture(target, FULL));
+	target_wait_for_beat(target);
+	target_assert_unharmed(target);
+}
+
+static void a_filter_of_the_thread_that_makes_the_call_counts(void **state)
+{
+	_cleanup_target_ struct target *target = target_start("worker_filter", NULL);
+
+	(void)state;
+	for (int i = 0; i < 5; i++)
+		harness_free_snapshot(harness_capture(target, FULL));
+	target_assert_unharmed(target);
+}
+
+struct stopper {
+	const struct target *target;
+	_Atomic int is_over;
+};
+
+// Stops the target as soon as it is traced, and has it go on as soon as it is cloned.
+static void *stop_and_go_on(void *arg)
+{
+	struct stopper *stopper = arg;
+	pid_t pid = stopper->target->pid;
+
+	while (!patient_is_traced(pid) && !stopper->is_over)
+		;
+	kill(pid, SIGSTOP);
+	while (!patient_children(pid, NULL, 0) && !stopper->is_over)
+		;
+	kill(pid, SIGCONT);
+	return NULL;
+}
+
+static void a_stop_that_is_over_stays_over(void **state)
+{
+	_cleanup_target_ struct target *target = target_start("plain", "4", "64", NULL);
+
+	(void)state;
+	for (int i = 0; i < 20; i++) {
+		struct stopper stopper = { .target = target };
+		pthread_t thread;
+
+		assert_int_equal(pthread_create(&thread, NULL, stop_and_go_on, &stopper), 0);
+		harness_free_snapshot(harness_capture(target, FULL));
+		stopper.is_over = 1;
+		pthread_join(thread, NULL);
+		target_wait_for_beat(target);
+	}
+	target_assert_unharmed(target);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -241,6 +318,10 @@ int main(void)
 		cmocka_unit_test(threads_that_live_on_are_never_missed),
 		cmocka_unit_test(data_below_small_stacks_is_not_touched),
 		cmocka_unit_test(restartable_sequences_are_not_resumed_unprotected),
+		cmocka_unit_test(a_process_that_watches_its_forks_is_refused),
+		cmocka_unit_test(calls_are_not_made_where_they_are_dispatched),
+		cmocka_unit_test(a_filter_of_the_thread_that_makes_the_call_counts),
+		cmocka_unit_test(a_stop_that_is_over_stays_over),
 	};
 
 	harness_begin("test_states", 110);
