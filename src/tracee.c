@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
-#include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -26,7 +25,7 @@ enum {
 	// and it never runs the program's code before it has been let go.
 	BLOCK_DEADLINE_MS = 50,
 	WAIT_SLICE_NS = 200 * 1000,
-	ALARM_US = 20 * 1000,
+	ALARM_NS = 20 * 1000 * 1000,
 	REGSET_ROOM = 64 * 1024,
 	SIGNAL_SET_SIZE = 8,
 	EVENT_SHIFT = 16,
@@ -170,34 +169,56 @@ static int find_threads(struct pss_tracee *tracee, uint32_t *found_ret)
 }
 
 // Takes what threads that die while we seize leave behind: an execve waits for them to be gone, and
-// our seizing waits for the execve.
-static void reap_the_dead(int signal)
+// our seizing waits for the execve. Looked at first, for a wait would take a thread's stop as well.
+static void reap_the_dead(int signal, siginfo_t *cause, void *context)
 {
+	const struct pss_tracee *tracee = cause->si_value.sival_ptr;
 	int saved = errno;
-	siginfo_t info;
 
 	(void)signal;
-	do
-		info.si_pid = 0;
-	while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | __WALL) == 0 && info.si_pid);
+	(void)context;
+	for (uint32_t i = 0; i < pss_tracee_count(tracee); i++) {
+		const struct pss_tracee_thread *thread = pss_tracee_thread(tracee, i);
+		const int look = WEXITED | WNOHANG | WNOWAIT | __WALL;
+		siginfo_t info = { 0 };
+
+		if (thread->state == PSS_TRACEE_SEIZED &&
+		    waitid(P_PID, (id_t)thread->tid, &info, look) == 0 && info.si_pid &&
+		    info.si_code != CLD_TRAPPED && info.si_code != CLD_STOPPED)
+			(void)waitpid(thread->tid, NULL, WNOHANG | __WALL);
+	}
 	errno = saved;
 }
 
 // While threads are seized, an alarm interrupts a seizing that waits. Only in a helper process: its
-// handlers, its timer and its children are its own.
-static void set_alarm(bool is_on)
+// handlers and its timers are its own.
+static int start_alarm(struct pss_tracee *tracee, timer_t *ret)
 {
-	const struct timeval period = { .tv_usec = is_on ? ALARM_US : 0 };
-	const struct itimerval timer = { .it_interval = period, .it_value = period };
-	const struct sigaction action = { .sa_handler = reap_the_dead, .sa_flags = SA_RESTART };
+	const struct timespec period = { .tv_nsec = ALARM_NS };
+	const struct itimerspec times = { .it_interval = period, .it_value = period };
+	struct sigaction action = { .sa_sigaction = reap_the_dead,
+				    .sa_flags = SA_RESTART | SA_SIGINFO };
+	struct sigevent event = {
+		.sigev_notify = SIGEV_SIGNAL,
+		.sigev_signo = SIGALRM,
+		.sigev_value.sival_ptr = tracee,
+	};
 	uint64_t alarm = 1ull << (SIGALRM - 1);
 
-	if (syscall(SYS_gettid) != getpid())
-		return;
+	if (syscall(SYS_gettid) != getpid() || timer_create(CLOCK_MONOTONIC, &event, ret) < 0)
+		return -EAGAIN;
 	(void)sigaction(SIGALRM, &action, NULL);
-	(void)syscall(SYS_rt_sigprocmask, is_on ? SIG_UNBLOCK : SIG_BLOCK, &alarm, NULL,
-		      SIGNAL_SET_SIZE);
-	(void)setitimer(ITIMER_REAL, &timer, NULL);
+	(void)syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &alarm, NULL, SIGNAL_SET_SIZE);
+	(void)timer_settime(*ret, 0, &times, NULL);
+	return 0;
+}
+
+static void stop_alarm(timer_t timer)
+{
+	uint64_t alarm = 1ull << (SIGALRM - 1);
+
+	(void)timer_delete(timer);
+	(void)syscall(SYS_rt_sigprocmask, SIG_BLOCK, &alarm, NULL, SIGNAL_SET_SIZE);
 }
 
 static int refuse_seizing(struct pss_tracee *tracee, const struct pss_tracee_thread *thread,
@@ -420,16 +441,18 @@ static int read_registers(struct pss_tracee *tracee, struct pss_tracee_thread *t
 static int stop_threads(struct pss_tracee *tracee, bool running)
 {
 	uint32_t count = pss_tracee_count(tracee);
+	timer_t timer;
+	bool has_alarm = start_alarm(tracee, &timer) == 0;
 	int r = 0;
 
-	set_alarm(true);
 	for (uint32_t i = 0; i < count && r == 0; i++) {
 		struct pss_tracee_thread *thread = pss_tracee_thread(tracee, i);
 
 		if (thread->state == PSS_TRACEE_NEW && thread->was_running == running)
 			r = seize(tracee, thread);
 	}
-	set_alarm(false);
+	if (has_alarm)
+		stop_alarm(timer);
 	for (uint32_t i = 0; i < count && r == 0; i++) {
 		struct pss_tracee_thread *thread = pss_tracee_thread(tracee, i);
 
