@@ -127,7 +127,7 @@ enum {
 typedef enum PSSX_CONTENT {
 	PSSX_CONTENT_NONE = 0,          /* no clone: no bytes */
 	PSSX_CONTENT_POINT_IN_TIME = 1, /* as of the instant of the snapshot */
-	PSSX_CONTENT_LIVE = 2,          /* shared and writable: as of the moment of reading */
+	PSSX_CONTENT_LIVE = 2,          /* shared: as of the moment of reading */
 	PSSX_CONTENT_WIPED = 3,
 	PSSX_CONTENT_MISSING = 4,
 	PSSX_CONTENT_EXCLUDED = 5

@@ -170,7 +170,7 @@ static int refuse_unfit(struct capture *capture)
 				capture->target.pid);
 	return pss_fail(capture->diag, -EAGAIN,
 			"no thread of process %d can make the clone now: each is in a restartable "
-			"sequence, has a shadow stack, or does not stop",
+			"sequence, has a shadow stack, dispatches its own calls, or does not stop",
 			capture->target.pid);
 }
 

@@ -213,7 +213,7 @@ enum pss_region_kind {
 enum pss_region_content {
 	PSS_CONTENT_NONE,          /**< no clone was made */
 	PSS_CONTENT_POINT_IN_TIME, /**< as of the instant of the snapshot */
-	PSS_CONTENT_LIVE,          /**< shared and writable: as of the moment of reading */
+	PSS_CONTENT_LIVE,          /**< shared: as of the moment of reading */
 	PSS_CONTENT_WIPED,         /**< MADV_WIPEONFORK: zeroes */
 	PSS_CONTENT_MISSING,       /**< MADV_DONTFORK, or lost */
 	PSS_CONTENT_EXCLUDED,      /**< devices: never read */
