@@ -15,4 +15,4 @@ gdb -nx -batch -ex "x/2gx $pattern" -ex 'info threads' "$PROCSNAP_TARGETS/plain"
 grep -o '0x9e3779b97f4a7c15.*' gdb.out
 grep -c LWP gdb.out
 
-grep -E '^(State|TracerPid):' /proc/"$plain"/status
+let_go "$plain"

@@ -32,4 +32,4 @@ exec 7<&-
 rm message
 
 ls -A
-grep -E '^(State|TracerPid):' /proc/"$plain"/status
+let_go "$plain"

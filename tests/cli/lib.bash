@@ -15,6 +15,8 @@ start() {
 	mkfifo "$1.in" "$1.out"
 	"${@:2}" <>"$1.in" >"$1.out" &
 	started+=($!)
+	# Else bash tells, at a moment of its choosing, that one was killed.
+	disown $!
 	printf -v "$1" %s $!
 	IFS= read -r "$1_line" <"$1.out"
 }
@@ -55,6 +57,13 @@ until_true() {
 # settled PID: all threads of the target "plain" sleep, but the one that never does.
 settled() {
 	[ "$(grep -hs '^State:' /proc/"$1"/task/*/status | grep -vc 'S (sleeping)')" -eq 1 ]
+}
+
+# let_go PID: a target "plain" waits as before, and nobody traces it. Its threads have just been
+# woken, one of them to reap the clone: they sleep again as soon as they have had a CPU.
+let_go() {
+	until_true settled "$1"
+	grep -E '^(State|TracerPid):' /proc/"$1"/status
 }
 
 # clone_of PID: the clone in a snapshot of that process, once there is one.

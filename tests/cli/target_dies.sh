@@ -2,6 +2,11 @@
 # Once the snapshot is taken the target may end; the clone may not.
 source "$PROCSNAP_SOURCE/tests/cli/lib.bash"
 
+# Gone, or a zombie that bash has yet to reap.
+ended() {
+	! grep -qs '^State:[[:space:]]*[^Z]' /proc/"$1"/status
+}
+
 # Begins a dump into a pipe and waits for its first byte: the snapshot is there by then.
 begin() {
 	mkfifo "$1.pipe"
@@ -23,8 +28,7 @@ finish() {
 start target "$PROCSNAP_TARGETS/plain" 1 16
 begin target
 kill -KILL "$target"
-# Not that bash tells of it.
-wait "$target" 2>/dev/null || true
+until_true ended "$target"
 finish target
 
 start cloned "$PROCSNAP_TARGETS/plain" 1 16
@@ -33,4 +37,4 @@ clone=$(clone_of "$cloned")
 kill -KILL "$clone"
 finish cloned >finished
 sed "s/$clone/CLONE/" finished
-grep -E '^(State|TracerPid):' /proc/"$cloned"/status
+let_go "$cloned"
