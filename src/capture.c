@@ -41,6 +41,8 @@ struct capture {
 	struct pss_section_builder section;
 	struct pss_figures_record figures;
 	struct pss_cost started;
+	pid_t capturer_pid;
+	uint64_t capturer_start_ticks;
 	int section_fd;
 };
 
@@ -363,6 +365,8 @@ static int describe(struct capture *capture)
 
 static int seal(struct capture *capture)
 {
+	capture->section.capturer_pid = capture->capturer_pid;
+	capture->section.capturer_start_ticks = capture->capturer_start_ticks;
 	capture->section.machine = capture->arch->elf_machine;
 	capture->section.capture_flags = capture->request->capture_flags;
 	capture->section.thread_context_flags = capture->request->thread_context_flags;
@@ -500,6 +504,19 @@ static int take_without_stop(struct capture *capture)
 	return r;
 }
 
+// So that it can be told whether a snapshot is where it was captured, or was put there. The helper
+// is another process.
+static void sign(struct capture *capture)
+{
+	struct pss_procfs_stat stat;
+
+	capture->capturer_pid = getpid();
+	if (pss_procfs_read(AT_FDCWD, "/proc/self/stat", &capture->scratch) == 0 &&
+	    pss_procfs_parse_stat((const char *)capture->scratch.data, capture->scratch.size,
+				  &stat) == 0)
+		capture->capturer_start_ticks = stat.start_ticks;
+}
+
 int pss_capture(const struct pss_capture_request *request, struct pss_diag *diag,
 		int *section_fd_ret)
 {
@@ -510,6 +527,7 @@ int pss_capture(const struct pss_capture_request *request, struct pss_diag *diag
 	capture.diag = diag ? diag : &unused;
 	capture.arch = pss_arch_native();
 	capture.started = cost_now(&capture);
+	sign(&capture);
 	int r = pss_target_open(request->pidfd, capture.diag, &capture.target);
 	if (r < 0)
 		return r;

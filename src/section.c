@@ -33,6 +33,8 @@ static const uint32_t record_sizes[PSS_PART_COUNT] = {
 	[PSS_PART_FIGURES] = sizeof(struct pss_figures_record),
 	[PSS_PART_THREADS] = sizeof(struct pss_thread_record),
 	[PSS_PART_REGIONS] = sizeof(struct pss_region_record),
+	[PSS_PART_HANDLES] = sizeof(struct pss_handle_record),
+	[PSS_PART_AUX_PAGES] = sizeof(struct pss_aux_page_record),
 	[PSS_PART_PATCHES] = sizeof(struct pss_patch_record),
 	[PSS_PART_AUXV] = 1,
 	[PSS_PART_REGISTERS] = 1,
@@ -117,6 +119,8 @@ static int plan(const struct pss_section_builder *builder, struct pss_section_he
 		.page_size = (uint32_t)sysconf(_SC_PAGESIZE),
 		.capture_flags = builder->capture_flags,
 		.thread_context_flags = builder->thread_context_flags,
+		.capturer_pid = builder->capturer_pid,
+		.capturer_start_ticks = builder->capturer_start_ticks,
 	};
 	uint64_t end = sizeof header;
 
@@ -331,6 +335,18 @@ const struct pss_region_record *pss_section_region(const struct pss_section *sec
 						   uint32_t index)
 {
 	return pss_section_record(section, PSS_PART_REGIONS, index);
+}
+
+const struct pss_handle_record *pss_section_handle(const struct pss_section *section,
+						   uint32_t index)
+{
+	return pss_section_record(section, PSS_PART_HANDLES, index);
+}
+
+const struct pss_aux_page_record *pss_section_aux_page(const struct pss_section *section,
+						       uint32_t index)
+{
+	return pss_section_record(section, PSS_PART_AUX_PAGES, index);
 }
 
 const struct pss_patch_record *pss_section_patch(const struct pss_section *section, uint32_t index)

@@ -16,6 +16,8 @@ struct pss_section_builder {
 	uint32_t machine;
 	uint32_t capture_flags;
 	uint32_t thread_context_flags;
+	int32_t capturer_pid;
+	uint64_t capturer_start_ticks;
 	struct pss_buf parts[PSS_PART_COUNT];
 };
 
@@ -94,6 +96,10 @@ const struct pss_thread_record *pss_section_thread(const struct pss_section *sec
 						   uint32_t index);
 const struct pss_region_record *pss_section_region(const struct pss_section *section,
 						   uint32_t index);
+const struct pss_handle_record *pss_section_handle(const struct pss_section *section,
+						   uint32_t index);
+const struct pss_aux_page_record *pss_section_aux_page(const struct pss_section *section,
+						       uint32_t index);
 const struct pss_patch_record *pss_section_patch(const struct pss_section *section, uint32_t index);
 
 /** Bytes behind a reference, borrowed from @section. -EBADMSG if it leads outside. */

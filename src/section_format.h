@@ -23,8 +23,8 @@ enum pss_part {
 	PSS_PART_FIGURES,   /**< one struct pss_figures_record */
 	PSS_PART_THREADS,   /**< struct pss_thread_record, in order of capture */
 	PSS_PART_REGIONS,   /**< struct pss_region_record, by address */
-	PSS_PART_HANDLES,   /**< reserved: descriptors */
-	PSS_PART_AUX_PAGES, /**< reserved: pages that a clone cannot hold */
+	PSS_PART_HANDLES,   /**< struct pss_handle_record, by number */
+	PSS_PART_AUX_PAGES, /**< struct pss_aux_page_record: what a clone cannot hold, by address */
 	PSS_PART_PATCHES,   /**< struct pss_patch_record: bytes that stood where we wrote */
 	PSS_PART_AUXV,      /**< the auxiliary vector, bytes as /proc/PID/auxv gives them */
 	PSS_PART_REGISTERS, /**< chains of struct pss_regset_record, one chain a thread */
@@ -49,11 +49,12 @@ struct pss_section_header {
 	uint32_t page_size;
 	uint32_t capture_flags;        /**< PSS_CAPTURE_FLAGS as asked for */
 	uint32_t thread_context_flags; /**< as asked for */
-	uint32_t reserved;
+	int32_t capturer_pid;          /**< the process that captured it, as it counts itself */
+	uint64_t capturer_start_ticks; /**< field 22 of its /proc/PID/stat */
 	uint64_t total_size;
 	struct pss_section_part parts[PSS_PART_COUNT];
 };
-static_assert(sizeof(struct pss_section_header) == 40 + 24 * PSS_PART_COUNT, "on-disk layout");
+static_assert(sizeof(struct pss_section_header) == 48 + 24 * PSS_PART_COUNT, "on-disk layout");
 
 /** @size bytes at @offset within PSS_PART_BYTES. Not terminated. {0, 0} is nothing. */
 struct pss_bytes_ref {
@@ -242,6 +243,91 @@ struct pss_region_record {
 	struct pss_bytes_ref build_id;
 };
 static_assert(sizeof(struct pss_region_record) == 120, "on-disk layout");
+
+/** What a descriptor stands for. */
+enum pss_handle_kind {
+	PSS_HANDLE_KIND_UNKNOWN,
+	PSS_HANDLE_KIND_FILE,
+	PSS_HANDLE_KIND_DIRECTORY,
+	PSS_HANDLE_KIND_PATH, /**< O_PATH, whatever it leads to */
+	PSS_HANDLE_KIND_PIPE, /**< and FIFOs */
+	PSS_HANDLE_KIND_SOCKET,
+	PSS_HANDLE_KIND_DEVICE,    /**< character and block devices, terminals */
+	PSS_HANDLE_KIND_EVENT,     /**< eventfd */
+	PSS_HANDLE_KIND_SEMAPHORE, /**< eventfd with EFD_SEMAPHORE */
+	PSS_HANDLE_KIND_PROCESS,   /**< pidfd */
+	PSS_HANDLE_KIND_THREAD,    /**< pidfd with PIDFD_THREAD */
+	PSS_HANDLE_KIND_SECTION,   /**< memfd, POSIX and System V shared memory */
+	PSS_HANDLE_KIND_TIMER,
+	PSS_HANDLE_KIND_SIGNAL,
+	PSS_HANDLE_KIND_EPOLL,
+	PSS_HANDLE_KIND_INOTIFY,
+	PSS_HANDLE_KIND_FANOTIFY,
+	PSS_HANDLE_KIND_IO_RING,
+	PSS_HANDLE_KIND_USERFAULT,
+	PSS_HANDLE_KIND_BPF,
+	PSS_HANDLE_KIND_PERF_EVENT,
+	PSS_HANDLE_KIND_DMA_BUFFER,
+	PSS_HANDLE_KIND_OTHER, /**< another anonymous inode: its name says which */
+	PSS_HANDLE_KIND_COUNT,
+};
+
+enum pss_handle_flag {
+	PSS_HANDLE_CLOSE_ON_EXEC = 1 << 0,
+	PSS_HANDLE_DELETED = 1 << 1,   /**< the name it was opened by is gone */
+	PSS_HANDLE_HAS_INFO = 1 << 2,  /**< open_flags, position, mount_id and info are known */
+	PSS_HANDLE_HAS_NAME = 1 << 3,  /**< asked for, and known */
+	PSS_HANDLE_HAS_INODE = 1 << 4, /**< inode, device, mode and size are known */
+	PSS_HANDLE_HAS_VALUE = 1 << 5, /**< asked for, and the union is filled */
+};
+
+/** What a process or thread descriptor refers to, as it was. */
+struct pss_handle_task {
+	int32_t pid; /**< -1: it has been reaped; 0: not in our pid namespace */
+	int32_t tid; /**< of a thread descriptor, else 0 */
+	int32_t parent_pid;
+	uint32_t flags;       /**< enum pss_process_flag */
+	uint32_t exit_status; /**< wait(2) status if PSS_PROCESS_EXITED */
+	int32_t nice;
+	uint32_t policy;
+	uint32_t rt_priority;
+	uint64_t affinity_mask;
+};
+
+/** One descriptor of the target's table. */
+struct pss_handle_record {
+	int32_t fd;
+	uint32_t kind;       /**< enum pss_handle_kind */
+	uint32_t flags;      /**< enum pss_handle_flag */
+	uint32_t open_flags; /**< O_*, as fdinfo gives them */
+	uint64_t capture_time;
+	uint64_t position;
+	uint64_t inode;
+	uint64_t size; /**< of what stands behind it, where it has one */
+	uint32_t device_major;
+	uint32_t device_minor;
+	uint32_t mode; /**< st_mode */
+	uint32_t mount_id;
+	union {
+		struct pss_handle_task task; /**< PROCESS, THREAD */
+		uint64_t count;              /**< EVENT, SEMAPHORE */
+		uint8_t reserved[48];
+	};
+	struct pss_bytes_ref link; /**< as /proc/PID/fd shows it */
+	struct pss_bytes_ref name; /**< as people say it; a path, "tcp 127.0.0.1:80 LISTEN" */
+	struct pss_bytes_ref info; /**< text of /proc/PID/fdinfo */
+};
+static_assert(sizeof(struct pss_handle_record) == 160, "on-disk layout");
+
+/** One page that a clone cannot hold. */
+struct pss_aux_page_record {
+	uint64_t address;
+	uint64_t capture_time;
+	uint32_t region; /**< index of its region, or UINT32_MAX */
+	uint32_t reserved;
+	struct pss_bytes_ref contents; /**< one page, or nothing: it could not be read */
+};
+static_assert(sizeof(struct pss_aux_page_record) == 40, "on-disk layout");
 
 /** The clone's bytes at @address are ours; the target's own were @bytes. */
 struct pss_patch_record {

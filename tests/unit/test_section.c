@@ -271,7 +271,7 @@ static void test_one_process_record(void **state)
 	struct pss_section_part *process = &header->parts[PSS_PART_PROCESS];
 	struct pss_section section;
 
-	process->offset = 0x130;
+	process->offset = (sizeof *header + 15) / 16 * 16;
 	process->count = 2;
 	process->size = 2 * sizeof(struct pss_process_record);
 	assert_true(process->offset >= sizeof *header);
