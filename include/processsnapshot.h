@@ -67,7 +67,7 @@ __extension__ typedef enum PSS_CAPTURE_FLAGS {
 	/* a copy-on-write clone of the memory, made by clone(2) in the target */
 	PSS_CAPTURE_VA_CLONE = 0x00000001,
 	PSS_CAPTURE_RESERVED_00000002 = 0x00000002,
-	/* the descriptor table, numbers only */
+	/* the descriptor table: numbers and types */
 	PSS_CAPTURE_HANDLES = 0x00000004,
 	/* paths, socket addresses and the like; needs HANDLES */
 	PSS_CAPTURE_HANDLE_NAME_INFORMATION = 0x00000008,
@@ -92,11 +92,11 @@ __extension__ typedef enum PSS_CAPTURE_FLAGS {
 	PSS_CAPTURE_IPT_TRACE = 0x00002000,
 	PSS_CAPTURE_RESERVED_00004000 = 0x00004000,
 
-	/* if the clone cannot leave the target's cgroup, leave it there; needs BREAKAWAY */
+	/* if the clone cannot leave the target's control groups, it stays; needs BREAKAWAY */
 	PSS_CREATE_BREAKAWAY_OPTIONAL = 0x04000000,
-	/* move the clone out of the target's cgroup */
+	/* move the clone into the caller's control groups; fails where both are in one */
 	PSS_CREATE_BREAKAWAY = 0x08000000,
-	/* the same; on Linux no stronger means exists */
+	/* the same, and out of a group that both are in, to the root */
 	PSS_CREATE_FORCE_BREAKAWAY = 0x10000000,
 	/* use no heap: true of every capture here; lets others free the snapshot */
 	PSS_CREATE_USE_VM_ALLOCATIONS = 0x20000000,
@@ -418,8 +418,12 @@ PSSAPI DWORD WINAPI PssCaptureSnapshot(HANDLE ProcessHandle, PSS_CAPTURE_FLAGS C
 /*
  * Copies a snapshot that process SourceProcessHandle holds into process TargetProcessHandle.
  * *TargetSnapshotHandle gets the value that is valid there. The copy does not depend on the source.
- * ERROR_INVALID_HANDLE: a process or the snapshot is not valid. Sources: "PssDuplicateSnapshot
- * function"; pidfd_getfd(2).
+ * Checked in this order: ERROR_INVALID_HANDLE (source process, snapshot, target process),
+ * ERROR_INVALID_PARAMETER (flags, TargetSnapshotHandle), ERROR_NOT_SUPPORTED
+ * (PSS_DUPLICATE_CLOSE_SOURCE of a snapshot made without PSS_CREATE_USE_VM_ALLOCATIONS). Then the
+ * source is freed if PSS_DUPLICATE_CLOSE_SOURCE asks for it, even if copying fails:
+ * ERROR_ACCESS_DENIED, ERROR_BUSY (the process is traced), ERROR_TOO_MANY_OPEN_FILES, .... Sources:
+ * "PssDuplicateSnapshot function"; pidfd_getfd(2).
  */
 PSSAPI DWORD WINAPI PssDuplicateSnapshot(HANDLE SourceProcessHandle, HPSS SnapshotHandle,
 					 HANDLE TargetProcessHandle, HPSS *TargetSnapshotHandle,
@@ -428,9 +432,11 @@ PSSAPI DWORD WINAPI PssDuplicateSnapshot(HANDLE SourceProcessHandle, HPSS Snapsh
 /*
  * Frees a snapshot. ProcessHandle is the process that holds it, usually GetCurrentProcess(), never
  * the captured one. Closes the VaCloneHandle if the caller has not; the clone ends with the last
- * descriptor of the snapshot. ERROR_INVALID_HANDLE: not a snapshot, or not a process.
- * ERROR_NOT_SUPPORTED: the process is another one, and the snapshot was not made for that. Source:
- * "PssFreeSnapshot function".
+ * descriptor of the snapshot. ERROR_INVALID_HANDLE: not a process, or not a snapshot of that
+ * process. ERROR_NOT_SUPPORTED: another process has captured the snapshot itself, and without
+ * PSS_CREATE_USE_VM_ALLOCATIONS. What another process has been given by PssDuplicateSnapshot can
+ * be freed there in any case; a VaCloneHandle that it has queried keeps the clone until it calls
+ * the library again, or ends. Source: "PssFreeSnapshot function".
  */
 PSSAPI DWORD WINAPI PssFreeSnapshot(HANDLE ProcessHandle, HPSS SnapshotHandle);
 

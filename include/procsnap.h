@@ -26,6 +26,14 @@ PSSAPI const char *WINAPI PssxVersion(void);
  */
 PSSAPI const char *WINAPI PssxErrorText(void);
 
+/*
+ * What a code means that a function of this library returned or left as last error, in a few words
+ * of English, UTF-8: what FormatMessage is for on Windows. Also for an HRESULT that holds such a
+ * code. Constant text, to be kept as long as one likes; never NULL: an unknown code is said to be
+ * one. PssxErrorText() says more of the last failure.
+ */
+PSSAPI const char *WINAPI PssxErrorMessage(DWORD Code);
+
 /* How long things took. Nanoseconds of CLOCK_MONOTONIC. */
 typedef struct PSSX_FIGURES {
 	uint32_t Size;           /* set by the caller: sizeof(PSSX_FIGURES) */
@@ -121,6 +129,7 @@ enum {
 	PSSX_REGION_WIPE_ON_FORK = 0x20, /* MADV_WIPEONFORK: zeroes in a clone */
 	PSSX_REGION_DEVICE = 0x40,       /* never read */
 	PSSX_REGION_HUGETLB = 0x80,
+	PSSX_REGION_DONT_FORK = 0x100, /* MADV_DONTFORK: bytes of kept auxiliary pages only */
 };
 
 /* What the bytes of a region are worth. */
@@ -151,6 +160,74 @@ typedef struct PSSX_REGION {
 
 /* Region Index of the snapshot, from 0, by address. Errors as for threads. */
 PSSAPI DWORD WINAPI PssxQueryRegion(HPSS SnapshotHandle, DWORD Index, PSSX_REGION *Region);
+
+/* What a descriptor stands for. More may come: treat what you do not know as OTHER. */
+typedef enum PSSX_HANDLE_KIND {
+	PSSX_HANDLE_KIND_UNKNOWN = 0, /* it could not be looked at */
+	PSSX_HANDLE_KIND_FILE = 1,
+	PSSX_HANDLE_KIND_DIRECTORY = 2,
+	PSSX_HANDLE_KIND_PATH = 3, /* O_PATH, whatever it leads to */
+	PSSX_HANDLE_KIND_PIPE = 4, /* and FIFOs */
+	PSSX_HANDLE_KIND_SOCKET = 5,
+	PSSX_HANDLE_KIND_DEVICE = 6,    /* character and block devices, terminals */
+	PSSX_HANDLE_KIND_EVENT = 7,     /* eventfd */
+	PSSX_HANDLE_KIND_SEMAPHORE = 8, /* eventfd with EFD_SEMAPHORE */
+	PSSX_HANDLE_KIND_PROCESS = 9,   /* pidfd */
+	PSSX_HANDLE_KIND_THREAD = 10,   /* pidfd with PIDFD_THREAD */
+	PSSX_HANDLE_KIND_SECTION = 11,  /* memfd, POSIX and System V shared memory */
+	PSSX_HANDLE_KIND_TIMER = 12,
+	PSSX_HANDLE_KIND_SIGNAL = 13,
+	PSSX_HANDLE_KIND_EPOLL = 14,
+	PSSX_HANDLE_KIND_INOTIFY = 15,
+	PSSX_HANDLE_KIND_FANOTIFY = 16,
+	PSSX_HANDLE_KIND_IO_RING = 17,
+	PSSX_HANDLE_KIND_USERFAULT = 18,
+	PSSX_HANDLE_KIND_BPF = 19,
+	PSSX_HANDLE_KIND_PERF_EVENT = 20,
+	PSSX_HANDLE_KIND_DMA_BUFFER = 21,
+	PSSX_HANDLE_KIND_OTHER = 22 /* another object without a file: Link says which */
+} PSSX_HANDLE_KIND;
+
+enum {
+	PSSX_HANDLE_CLOSE_ON_EXEC = 0x01,
+	PSSX_HANDLE_DELETED = 0x02,   /* the name it was opened by is gone */
+	PSSX_HANDLE_HAS_INFO = 0x04,  /* OpenFlags, Position and MountId are known */
+	PSSX_HANDLE_HAS_INODE = 0x08, /* Inode, Device, Mode and SizeBytes are known */
+	PSSX_HANDLE_HAS_COUNT = 0x10, /* Count is known: events and semaphores */
+	PSSX_HANDLE_HAS_TASK = 0x20   /* Pid and Tid are known: processes and threads */
+};
+
+typedef struct PSSX_HANDLE {
+	uint32_t Size; /* set by the caller */
+	int32_t Descriptor;
+	PSSX_HANDLE_KIND Kind;
+	uint32_t Flags;     /* PSSX_HANDLE_* */
+	uint32_t OpenFlags; /* O_*, as fcntl(F_GETFL) gives them */
+	uint32_t Mode;      /* st_mode */
+	uint32_t DeviceMajor;
+	uint32_t DeviceMinor;
+	uint32_t MountId;
+	int32_t Pid; /* -1: reaped; 0: not in our pid namespace */
+	int32_t Tid; /* of a thread, else 0 */
+	uint32_t Reserved;
+	uint64_t Position;
+	uint64_t Inode;
+	uint64_t SizeBytes;     /* of a file or section */
+	uint64_t Count;         /* of an event or semaphore */
+	uint64_t CaptureTimeNs; /* CLOCK_REALTIME */
+	char Link[4096];        /* as /proc/PID/fd shows it, terminated, cut if longer */
+	char Name[4096]; /* as people say it: "tcp 127.0.0.1:80 LISTEN"; empty if not asked for */
+} PSSX_HANDLE;
+
+/* Descriptor Index of the snapshot, from 0, by number. Errors as for threads. */
+PSSAPI DWORD WINAPI PssxQueryHandle(HPSS SnapshotHandle, DWORD Index, PSSX_HANDLE *Handle);
+
+/*
+ * What /proc/PID/fdinfo said of the descriptor, UTF-8, not terminated. *Length holds the room in
+ * Buffer and receives the size. ERROR_INSUFFICIENT_BUFFER (with *Length set), ERROR_NOT_FOUND.
+ */
+PSSAPI DWORD WINAPI PssxQueryHandleInfo(HPSS SnapshotHandle, DWORD Index, void *Buffer,
+					SIZE_T *Length);
 
 /* Called about ten times a second while a core is written. Bytes of memory. Nonzero cancels. */
 typedef int(WINAPI *PSSX_PROGRESS)(void *Context, uint64_t Done, uint64_t Total);

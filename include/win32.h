@@ -587,11 +587,15 @@ PSSAPI DWORD WINAPI GetProcessId(HANDLE Process);
 PSSAPI BOOL WINAPI CloseHandle(HANDLE hObject);
 
 /*
- * Copies a handle from one process into another, or within the caller. dwDesiredAccess is ignored;
- * bInheritHandle clears close-on-exec on the copy. DUPLICATE_CLOSE_SOURCE closes the source
- * whatever happens. A copy of a VaCloneHandle keeps the clone alive and readable after
- * PssFreeSnapshot. The receiver closes *lpTargetHandle, which may be NULL if it is not wanted.
- * Returns FALSE on failure. Sources: "DuplicateHandle function"; pidfd_getfd(2).
+ * Copies a handle from one process into another, or within the caller; any descriptor is one. The
+ * pseudo handle of the current process stands for the source process and becomes a real handle.
+ * dwDesiredAccess is ignored; bInheritHandle clears close-on-exec on the copy. A copy of a
+ * VaCloneHandle keeps the clone alive and readable after PssFreeSnapshot. DUPLICATE_CLOSE_SOURCE
+ * closes the source, even if copying fails, but not if an argument is wrong; with it lpTargetHandle
+ * may be NULL, and hTargetProcessHandle is not looked at: the source is just closed. Returns FALSE
+ * on failure, with nothing changed otherwise: ERROR_INVALID_HANDLE (a process, or the handle),
+ * ERROR_INVALID_PARAMETER (options, lpTargetHandle), ERROR_ACCESS_DENIED, ERROR_BUSY (the process
+ * is traced), ERROR_TOO_MANY_OPEN_FILES. Sources: "DuplicateHandle function"; pidfd_getfd(2).
  */
 PSSAPI BOOL WINAPI DuplicateHandle(HANDLE hSourceProcessHandle, HANDLE hSourceHandle,
 				   HANDLE hTargetProcessHandle, LPHANDLE lpTargetHandle,
@@ -608,11 +612,17 @@ PSSAPI BOOL WINAPI ReadProcessMemory(HANDLE hProcess, LPCVOID lpBaseAddress, LPV
 				     SIZE_T nSize, SIZE_T *lpNumberOfBytesRead);
 
 /*
- * Describes the region that holds lpAddress, in a live process or in a snapshot's clone. Between
- * mappings it describes the free range (MEM_FREE). Returns the number of bytes written to
- * *lpBuffer, which is the structure's size, or 0: ERROR_INVALID_PARAMETER above the last possible
- * address, ERROR_BAD_LENGTH when dwLength is too small. Sources: "VirtualQueryEx function";
- * /proc/PID/maps of proc(5).
+ * Describes the region that holds lpAddress, from the page of lpAddress to its end, in a live
+ * process, as it is now, or in a snapshot's clone, as PSS_WALK_VA_SPACE describes it. Between
+ * mappings it describes the free range: MEM_FREE, PAGE_NOACCESS, the rest 0. So a scan from 0, each
+ * time on by RegionSize, meets each mapping once and ends with ERROR_INVALID_PARAMETER, the answer
+ * above user space (a mapping of the kernel's there, [vsyscall], is described if asked for). In a
+ * live process each call reads /proc/PID/maps up to the address.
+ *
+ * Returns the number of bytes written to *lpBuffer, which is the structure's size, or 0:
+ * ERROR_BAD_LENGTH when dwLength is too small, ERROR_ACCESS_DENIED when the process may not be
+ * looked at or has no address space any more, which goes for a clone that was terminated, too.
+ * Sources: "VirtualQueryEx function"; /proc/PID/maps of proc(5).
  */
 PSSAPI SIZE_T WINAPI VirtualQueryEx(HANDLE hProcess, LPCVOID lpAddress,
 				    PMEMORY_BASIC_INFORMATION lpBuffer, SIZE_T dwLength);
@@ -620,24 +630,28 @@ PSSAPI SIZE_T WINAPI VirtualQueryEx(HANDLE hProcess, LPCVOID lpAddress,
 /*
  * Ends a process at once. Linux cannot choose the exit code of another process, so uExitCode is
  * ignored. Given a VaCloneHandle it ends the clone; the snapshot stays valid and its memory becomes
- * unreadable. Returns FALSE with ERROR_ACCESS_DENIED when not permitted or already ended. Sources:
- * "TerminateProcess function"; pidfd_send_signal(2) with SIGKILL.
+ * unreadable. Returns FALSE with ERROR_ACCESS_DENIED when not permitted or already ended, reaped or
+ * not. Sources: "TerminateProcess function"; pidfd_send_signal(2) with SIGKILL.
  */
 PSSAPI BOOL WINAPI TerminateProcess(HANDLE hProcess, UINT uExitCode);
 
 /*
- * Tells how a process ended: STILL_ACTIVE while it runs, the exit code after an exit, 128 plus the
- * signal's number after death by a signal. Linux shows the code of another's child only while it is
- * a zombie; after that ERROR_NOT_FOUND. Nothing is reaped. Sources: "GetExitCodeProcess function";
- * /proc/PID/stat of proc(5).
+ * Tells how a process ended: STILL_ACTIVE while any thread of it runs, the exit code after an exit,
+ * 128 plus the signal's number after death by a signal. Of a VaCloneHandle it tells the clone's
+ * end. Nothing is reaped. Once the parent has reaped it, Linux knows the code since 6.15, for
+ * handles opened before; else, and for a clone that is gone, FALSE with ERROR_NOT_FOUND.
+ * ERROR_ACCESS_DENIED when it is a zombie of another user. Sources: "GetExitCodeProcess function";
+ * waitid(2) with WNOWAIT; /proc/PID/stat of proc(5); PIDFD_GET_INFO of pidfd_open(2).
  */
 PSSAPI BOOL WINAPI GetExitCodeProcess(HANDLE hProcess, LPDWORD lpExitCode);
 
 /*
- * Tells when a process began and, if it has, ended (instants), and how much CPU time it used in the
- * kernel and in user mode (durations). The creation time is the value that
- * PSS_PROCESS_INFORMATION.CreateTime has. No pointer may be NULL. Returns FALSE on failure.
- * Sources: "GetProcessTimes function"; /proc/PID/stat of proc(5).
+ * Tells when a process began (an instant) and how much CPU time it used in the kernel and in user
+ * mode (durations), all threads together. The creation time is the value that
+ * PSS_PROCESS_INFORMATION.CreateTime has. *lpExitTime is always 0: Linux keeps no time of exit. Of
+ * a VaCloneHandle it tells the clone's own times. No pointer may be NULL. Returns FALSE on failure,
+ * with nothing written: ERROR_NOT_FOUND when the process was reaped, and its times with it.
+ * Sources: "GetProcessTimes function"; clock_getcpuclockid(3); /proc/PID/stat of proc(5).
  */
 PSSAPI BOOL WINAPI GetProcessTimes(HANDLE hProcess, LPFILETIME lpCreationTime,
 				   LPFILETIME lpExitTime, LPFILETIME lpKernelTime,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// The functions of processsnapshot.h on whole snapshots: capture, duplicate, free, query. Each
+// The functions of processsnapshot.h on whole snapshots: capture and query. Each
 // checks its arguments in the documented order, calls one thing, and maps its error.
 #include "api.h"
 
@@ -39,13 +39,18 @@ static int capture(HANDLE process, uint32_t flags, uint32_t context_flags, struc
 	int r = pss_api_process(process, &pid, &request.pidfd);
 
 	if (r < 0)
-		return pss_fail(diag, r, "cannot capture: the process handle is not valid");
+		return pss_api_process_fail(diag, r, "cannot capture", process);
 	if (flags & reserved_flags)
 		return pss_fail(diag, -EINVAL, "capture flags 0x%x are reserved",
 				flags & reserved_flags);
 	if (flags & ~known_flags)
 		return pss_fail(diag, -EINVAL, "capture flags 0x%x are unknown",
 				flags & ~known_flags);
+	if ((flags & PSS_CREATE_BREAKAWAY_OPTIONAL) &&
+	    !(flags & (PSS_CREATE_BREAKAWAY | PSS_CREATE_FORCE_BREAKAWAY)))
+		return pss_fail(diag, -EINVAL,
+				"PSS_CREATE_BREAKAWAY_OPTIONAL says nothing without "
+				"PSS_CREATE_BREAKAWAY or PSS_CREATE_FORCE_BREAKAWAY");
 	if (!ret)
 		return pss_fail(diag, -EINVAL, "no room for the snapshot handle");
 	r = pss_capture(&request, diag, &fd);
@@ -64,54 +69,6 @@ DWORD WINAPI PssCaptureSnapshot(HANDLE ProcessHandle, PSS_CAPTURE_FLAGS CaptureF
 			SnapshotHandle);
 
 	return pss_api_result(&diag, "cannot capture", r);
-}
-
-DWORD WINAPI PssDuplicateSnapshot(HANDLE SourceProcessHandle, HPSS SnapshotHandle,
-				  HANDLE TargetProcessHandle, HPSS *TargetSnapshotHandle,
-				  PSS_DUPLICATE_FLAGS Flags)
-{
-	PSS_API_SCOPE;
-
-	(void)SourceProcessHandle;
-	(void)SnapshotHandle;
-	(void)TargetProcessHandle;
-	(void)TargetSnapshotHandle;
-	(void)Flags;
-	return pss_api_result(NULL, "PssDuplicateSnapshot is not in this release", -EOPNOTSUPP);
-}
-
-static int free_snapshot(HANDLE process, HPSS snapshot, struct pss_diag *diag)
-{
-	struct pss_section section;
-	pid_t pid;
-	int fd;
-	int r = pss_api_process(process, &pid, NULL);
-
-	if (r < 0)
-		return pss_fail(diag, -EBADF, "cannot free: the process handle is not valid");
-	// The process that holds the snapshot is meant. Many programs pass the captured one.
-	if (pid != getpid())
-		return pss_fail(diag, -EOPNOTSUPP,
-				"cannot free a snapshot in process %d from process %d", pid,
-				getpid());
-	r = pss_snapshot_open(snapshot, &section);
-	if (r < 0)
-		return pss_fail(diag, r, "cannot free: the snapshot handle is not valid");
-	pss_section_close(&section);
-
-	(void)pss_snapshot_fd(snapshot, &fd);
-	pss_handle_table_forget(fd);
-	pss_capture_free(fd);
-	return 0;
-}
-
-DWORD WINAPI PssFreeSnapshot(HANDLE ProcessHandle, HPSS SnapshotHandle)
-{
-	PSS_API_SCOPE;
-	struct pss_diag diag = { 0 };
-	int r = free_snapshot(ProcessHandle, SnapshotHandle, &diag);
-
-	return pss_api_result(&diag, "cannot free the snapshot", r);
 }
 
 static int query(HPSS snapshot, unsigned class, void *buffer, DWORD length)

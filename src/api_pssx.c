@@ -3,6 +3,7 @@
 #include "api.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #include <procsnap.h>
@@ -83,6 +84,18 @@ DWORD WINAPI PssxQueryRegion(HPSS SnapshotHandle, DWORD Index, PSSX_REGION *Regi
 	return pss_api_result(NULL, "cannot query a region of the snapshot", r);
 }
 
+/** The documented way out for bytes of any size: *length is the room, and then the size. */
+static int copy_out(const void *bytes, size_t size, void *buffer, SIZE_T *length)
+{
+	SIZE_T room = *length;
+
+	*length = size;
+	if (room < size || !buffer)
+		return -ENOBUFS;
+	memcpy(buffer, bytes, size);
+	return 0;
+}
+
 static int query_registers(HPSS snapshot, DWORD index, DWORD note_type, void *buffer,
 			   SIZE_T *length)
 {
@@ -96,14 +109,7 @@ static int query_registers(HPSS snapshot, DWORD index, DWORD note_type, void *bu
 	if (!length)
 		return -EINVAL;
 	r = pss_native_registers(&section, index, note_type, &bytes, &size);
-	if (r < 0)
-		return r;
-	SIZE_T room = *length;
-	*length = size;
-	if (room < size || !buffer)
-		return -ENOBUFS;
-	memcpy(buffer, bytes, size);
-	return 0;
+	return r < 0 ? r : copy_out(bytes, size, buffer, length);
 }
 
 DWORD WINAPI PssxQueryRegisters(HPSS SnapshotHandle, DWORD Index, DWORD NoteType, void *Buffer,
@@ -115,11 +121,50 @@ DWORD WINAPI PssxQueryRegisters(HPSS SnapshotHandle, DWORD Index, DWORD NoteType
 	return pss_api_result(NULL, "cannot query registers of the snapshot", r);
 }
 
-static int check_core_arguments(int fd, const PSSX_CORE_OPTIONS *options,
-				const PSSX_CORE_RESULT *result)
+DWORD WINAPI PssxQueryHandle(HPSS SnapshotHandle, DWORD Index, PSSX_HANDLE *Handle)
 {
-	if (fd < 0)
+	PSS_API_SCOPE;
+	_cleanup_section_ struct pss_section section = PSS_SECTION_EMPTY;
+	int r = open_for(SnapshotHandle, Handle ? &Handle->Size : NULL, sizeof *Handle, &section);
+
+	if (r == 0)
+		r = pss_native_handle(&section, Index, Handle);
+	return pss_api_result(NULL, "cannot query a descriptor of the snapshot", r);
+}
+
+static int query_handle_info(HPSS snapshot, DWORD index, void *buffer, SIZE_T *length)
+{
+	_cleanup_section_ struct pss_section section = PSS_SECTION_EMPTY;
+	const void *bytes;
+	size_t size;
+	int r = pss_snapshot_open(snapshot, &section);
+
+	if (r < 0)
+		return r;
+	if (!length)
 		return -EINVAL;
+	r = pss_native_handle_info(&section, index, &bytes, &size);
+	return r < 0 ? r : copy_out(bytes, size, buffer, length);
+}
+
+DWORD WINAPI PssxQueryHandleInfo(HPSS SnapshotHandle, DWORD Index, void *Buffer, SIZE_T *Length)
+{
+	PSS_API_SCOPE;
+	int r = query_handle_info(SnapshotHandle, Index, Buffer, Length);
+
+	return pss_api_result(NULL, "cannot query a descriptor of the snapshot", r);
+}
+
+static int check_core_arguments(int fd, const PSSX_CORE_OPTIONS *options,
+				const PSSX_CORE_RESULT *result, struct pss_diag *diag)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY || flags & O_PATH) {
+		(void)pss_fail(diag, -EBADF, "cannot write a core: descriptor %d is not open%s", fd,
+			       flags < 0 ? "" : " for writing");
+		return -EINVAL;
+	}
 	if (options && options->Size != sizeof *options)
 		return -EMSGSIZE;
 	return result && result->Size != sizeof *result ? -EMSGSIZE : 0;
@@ -175,7 +220,7 @@ DWORD WINAPI PssxWriteElfCore(HPSS SnapshotHandle, int Fd, const PSSX_CORE_OPTIO
 	int r = pss_snapshot_open(SnapshotHandle, &section);
 
 	if (r == 0)
-		r = check_core_arguments(Fd, Options, Result);
+		r = check_core_arguments(Fd, Options, Result, &diag);
 	if (r == 0)
 		r = write_core(&section, Fd, Options ? Options : &defaults, &diag, Result);
 	return pss_api_result(&diag, "cannot write a core of the snapshot", r);

@@ -39,6 +39,23 @@ static int open_section(struct pss_marker *marker, HPSS snapshot, bool *is_kept_
 	return 0;
 }
 
+/** Copies a page. What a section that nobody vouches for says of its size is not believed. */
+static int add_contents(struct pss_marker *marker, struct pss_walk_entry *entry)
+{
+	const void *bytes;
+	void *copy;
+
+	if (entry->contents.size != pss_section_header(&marker->section)->page_size ||
+	    pss_section_bytes(&marker->section, entry->contents, &bytes) < 0)
+		return 0;
+	int r = pss_marker_allocate(marker, entry->contents.size, &copy);
+	if (r < 0)
+		return r;
+	memcpy(copy, bytes, entry->contents.size);
+	pss_walk_set_contents(entry, copy);
+	return 0;
+}
+
 /** Makes what the entry's pointers point at. */
 static int complete(struct pss_marker *marker, unsigned class, struct pss_walk_entry *entry)
 {
@@ -59,7 +76,7 @@ static int complete(struct pss_marker *marker, unsigned class, struct pss_walk_e
 			return r;
 		pss_walk_set_context(&marker->section, entry, context);
 	}
-	return 0;
+	return entry->contents.size > 0 ? add_contents(marker, entry) : 0;
 }
 
 /** One step with the section in the marker. *has_more_ret: there is an entry, but no buffer. */

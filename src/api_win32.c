@@ -10,34 +10,14 @@
 #include <sys/syscall.h>
 
 #include "capture.h"
+#include "capture_target.h"
+#include "clone.h"
 #include "handle_table.h"
 #include "memory.h"
-#include "procfs.h"
 #include "section.h"
 #include "snapshot.h"
 
 enum { LOWEST_FD = 3 };
-
-static _Thread_local DWORD last_error;
-
-/** FALSE and the last-error value for -errno, TRUE for 0. */
-static BOOL finish(const struct pss_diag *diag, const char *what, int error)
-{
-	if (error == 0)
-		return TRUE;
-	last_error = pss_api_result(diag, what, error);
-	return FALSE;
-}
-
-DWORD WINAPI GetLastError(void)
-{
-	return last_error;
-}
-
-void WINAPI SetLastError(DWORD dwErrCode)
-{
-	last_error = dwErrCode;
-}
 
 HANDLE WINAPI GetCurrentProcess(void)
 {
@@ -83,38 +63,39 @@ HANDLE WINAPI OpenProcess(DWORD dwDesiredAccess, BOOL bInheritHandle, DWORD dwPr
 	(void)dwDesiredAccess;
 	if (r < 0)
 		(void)pss_fail(&diag, r, "cannot open process %u", dwProcessId);
-	return finish(&diag, NULL, r) ? (HANDLE)(intptr_t)fd : NULL;
+	return pss_api_finish(&diag, NULL, r) ? (HANDLE)(intptr_t)fd : NULL;
 }
 
-/** The clone of the section behind @handle. -EBADF if it is no section, or has no clone. */
-static int clone_pid(HANDLE handle, pid_t *ret)
+// Programs kill what they get here: of a section, the clone and nothing else is told.
+static int process_id(HANDLE handle, struct pss_diag *diag, pid_t *ret)
 {
-	_cleanup_section_ struct pss_section section = PSS_SECTION_EMPTY;
-	int r = pss_snapshot_open(handle, &section);
+	_cleanup_target_ struct pss_target target = PSS_TARGET_EMPTY;
+	const char *what = "cannot tell the process id";
+	int fd;
+	int r;
 
-	if (r < 0)
+	if (pss_api_is_section(handle, &fd)) {
+		r = pss_api_open_clone(fd, what, diag, &target);
+		if (r == 0)
+			*ret = target.pid;
 		return r;
-	const struct pss_clone_record *clone = pss_section_clone(&section);
-	if (!clone)
-		return -EBADF;
-	*ret = clone->pid;
-	return 0;
+	}
+	r = pss_api_process(handle, ret, NULL);
+	return r < 0 ? pss_api_process_fail(diag, r, what, handle) : 0;
 }
 
 DWORD WINAPI GetProcessId(HANDLE Process)
 {
 	PSS_API_SCOPE;
+	struct pss_diag diag = { 0 };
 	pid_t pid = 0;
-	int r = clone_pid(Process, &pid);
+	int r = process_id(Process, &diag, &pid);
 
-	if (r < 0)
-		r = pss_api_process(Process, &pid, NULL);
-	return finish(NULL, "cannot tell the process id", r) ? (DWORD)pid : 0;
+	return pss_api_finish(&diag, "cannot tell the process id", r) ? (DWORD)pid : 0;
 }
 
 static int close_handle(HANDLE handle)
 {
-	struct pss_section section;
 	int fd;
 
 	if (handle == GetCurrentProcess())
@@ -124,14 +105,7 @@ static int close_handle(HANDLE handle)
 		return r;
 	if (fcntl(fd, F_GETFD) < 0)
 		return -EBADF;
-	pss_handle_table_forget(fd);
-	if (pss_section_open(fd, &section) < 0) {
-		(void)pss_close(fd);
-		return 0;
-	}
-	// It may be the last descriptor of the snapshot: then the clone goes as well.
-	pss_section_close(&section);
-	pss_capture_free(fd);
+	pss_api_close(fd);
 	return 0;
 }
 
@@ -139,7 +113,7 @@ BOOL WINAPI CloseHandle(HANDLE hObject)
 {
 	PSS_API_SCOPE;
 
-	return finish(NULL, "cannot close the handle", close_handle(hObject));
+	return pss_api_finish(NULL, "cannot close the handle", close_handle(hObject));
 }
 
 /** Reads from @mem_fd until @size bytes are done. -EFAULT where it stops before. */
@@ -163,24 +137,17 @@ static int read_all(int mem_fd, uint64_t address, void *buffer, size_t size, siz
 static int read_process(HANDLE handle, uint64_t address, void *buffer, size_t size,
 			struct pss_diag *diag, size_t *done_ret)
 {
-	_cleanup_close_ int proc_fd = -EBADF;
-	_cleanup_close_ int mem_fd = -EBADF;
-	pid_t pid, again;
-	int r = pss_api_process(handle, &pid, NULL);
+	_cleanup_target_ struct pss_target target = PSS_TARGET_EMPTY;
+	int pidfd;
+	pid_t pid;
+	int r = pss_api_process(handle, &pid, &pidfd);
 
 	if (r < 0)
-		return pss_fail(diag, r, "cannot read memory: the process handle is not valid");
-	r = pss_procfs_open(pid, &proc_fd);
-	if (r < 0)
-		return pss_fail(diag, r, "cannot read memory of process %d", pid);
-	mem_fd = openat(proc_fd, "mem", O_RDONLY | O_CLOEXEC);
-	if (mem_fd < 0)
-		return pss_fail(diag, -errno, "cannot open the memory of process %d", pid);
-	// Still the process of the handle: so the number was not another's when it was opened.
-	r = pss_api_process(handle, &again, NULL);
-	if (r < 0)
-		return pss_fail(diag, r, "process %d is gone", pid);
-	return read_all(mem_fd, address, buffer, size, done_ret);
+		return pss_api_process_fail(diag, r, "cannot read memory", handle);
+	r = pss_target_open(pidfd, diag, &target);
+	if (r == 0)
+		r = pss_target_open_memory(&target, diag);
+	return r < 0 ? r : read_all(target.mem_fd, address, buffer, size, done_ret);
 }
 
 static int read_clone(int fd, uint64_t address, void *buffer, size_t size, struct pss_diag *diag,
@@ -191,7 +158,7 @@ static int read_clone(int fd, uint64_t address, void *buffer, size_t size, struc
 
 	// Without a clone it stands for no process.
 	if (r == -ENOENT)
-		return -EBADF;
+		return pss_api_fail_without_clone(diag, "cannot read memory");
 	if (r == 0)
 		r = pss_memory_read(lease.memory, address, buffer, size, done_ret);
 	// A dead clone has no memory, as a dead process has none on Windows.
@@ -205,13 +172,8 @@ static int read_memory(HANDLE handle, uint64_t address, void *buffer, size_t siz
 
 	if (!buffer && size > 0)
 		return -EINVAL;
-	if (handle != GetCurrentProcess()) {
-		int r = pss_snapshot_fd(handle, &fd);
-		if (r < 0)
-			return r;
-		if (fcntl(fd, F_GET_SEALS) >= 0)
-			return read_clone(fd, address, buffer, size, diag, done_ret);
-	}
+	if (pss_api_is_section(handle, &fd))
+		return read_clone(fd, address, buffer, size, diag, done_ret);
 	return read_process(handle, address, buffer, size, diag, done_ret);
 }
 
@@ -225,11 +187,14 @@ BOOL WINAPI ReadProcessMemory(HANDLE hProcess, LPCVOID lpBaseAddress, LPVOID lpB
 
 	if (lpNumberOfBytesRead)
 		*lpNumberOfBytesRead = done;
-	return finish(&diag, "cannot read all of the memory", r);
+	return pss_api_finish(&diag, "cannot read all of the memory", r);
 }
 
 static int kill_pidfd(int pidfd)
 {
+	// A zombie takes signals as if it lived.
+	if (pss_api_has_ended(pidfd))
+		return -EACCES;
 	if (syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) == 0)
 		return 0;
 	// What Windows says of a process that has ended.
@@ -243,7 +208,7 @@ static int kill_clone(const struct pss_section *section, struct pss_diag *diag)
 	_cleanup_close_ int pidfd = -EBADF;
 
 	if (!clone)
-		return -EBADF;
+		return pss_api_fail_without_clone(diag, "cannot terminate");
 	if (clone->pid <= 0)
 		return -EBADMSG;
 	pidfd = (int)syscall(SYS_pidfd_open, clone->pid, 0);
@@ -266,8 +231,10 @@ static int terminate(HANDLE handle, struct pss_diag *diag)
 	if (pss_snapshot_open(handle, &section) == 0)
 		return kill_clone(&section, diag);
 	int r = pss_api_process(handle, &pid, &pidfd);
-	if (r < 0)
+	if (r < 0) {
+		(void)pss_api_process_fail(diag, r, "cannot terminate", handle);
 		return r == -ESRCH ? -EACCES : r;
+	}
 	if (pidfd < 0)
 		return PSS_RET_ERRNO(kill(pid, SIGKILL));
 	return kill_pidfd(pidfd);
@@ -279,56 +246,5 @@ BOOL WINAPI TerminateProcess(HANDLE hProcess, UINT uExitCode)
 	struct pss_diag diag = { 0 };
 
 	(void)uExitCode;
-	return finish(&diag, "cannot terminate the process", terminate(hProcess, &diag));
-}
-
-// NOLINTNEXTLINE(readability-function-size): the parameters are Windows' own
-BOOL WINAPI DuplicateHandle(HANDLE hSourceProcessHandle, HANDLE hSourceHandle,
-			    HANDLE hTargetProcessHandle, LPHANDLE lpTargetHandle,
-			    DWORD dwDesiredAccess, BOOL bInheritHandle, DWORD dwOptions)
-{
-	PSS_API_SCOPE;
-
-	(void)hSourceProcessHandle;
-	(void)hSourceHandle;
-	(void)hTargetProcessHandle;
-	(void)lpTargetHandle;
-	(void)dwDesiredAccess;
-	(void)bInheritHandle;
-	(void)dwOptions;
-	return finish(NULL, "DuplicateHandle is not in this release", -EOPNOTSUPP);
-}
-
-SIZE_T WINAPI VirtualQueryEx(HANDLE hProcess, LPCVOID lpAddress, PMEMORY_BASIC_INFORMATION lpBuffer,
-			     SIZE_T dwLength)
-{
-	PSS_API_SCOPE;
-
-	(void)hProcess;
-	(void)lpAddress;
-	(void)lpBuffer;
-	(void)dwLength;
-	return (SIZE_T)finish(NULL, "VirtualQueryEx is not in this release", -EOPNOTSUPP);
-}
-
-BOOL WINAPI GetExitCodeProcess(HANDLE hProcess, LPDWORD lpExitCode)
-{
-	PSS_API_SCOPE;
-
-	(void)hProcess;
-	(void)lpExitCode;
-	return finish(NULL, "GetExitCodeProcess is not in this release", -EOPNOTSUPP);
-}
-
-BOOL WINAPI GetProcessTimes(HANDLE hProcess, LPFILETIME lpCreationTime, LPFILETIME lpExitTime,
-			    LPFILETIME lpKernelTime, LPFILETIME lpUserTime)
-{
-	PSS_API_SCOPE;
-
-	(void)hProcess;
-	(void)lpCreationTime;
-	(void)lpExitTime;
-	(void)lpKernelTime;
-	(void)lpUserTime;
-	return finish(NULL, "GetProcessTimes is not in this release", -EOPNOTSUPP);
+	return pss_api_finish(&diag, "cannot terminate the process", terminate(hProcess, &diag));
 }

@@ -83,6 +83,9 @@ struct pss_arch {
 	/** The register set that a frame needs beside the general registers. */
 	uint32_t frame_note_type;
 
+	/** Where user space ends, for a program that asks for no address above that. */
+	uint64_t user_end;
+
 	/** Bytes below the stack pointer that belong to the running function. */
 	uint32_t red_zone;
 

@@ -201,6 +201,7 @@ const struct pss_arch pss_arch_aarch64 = {
 		{ .bytes = { 0x68, 0x11, 0x80, 0xd2, 0x01, 0, 0, 0xd4 }, .size = 8 },
 	},
 	.frame_note_type = NT_PRFPREG,
+	.user_end = 0x1000000000000,
 	.red_zone = 0,
 	.instruction_pointer = instruction_pointer,
 	.stack_pointer = stack_pointer,

@@ -330,6 +330,7 @@ const struct pss_arch pss_arch_x86_64 = {
 	},
 	.shadow_stack_note_type = NT_X86_SHSTK,
 	.frame_note_type = NT_X86_XSTATE,
+	.user_end = 0x7ffffffff000,
 	.red_zone = RED_ZONE,
 	.instruction_pointer = instruction_pointer,
 	.stack_pointer = stack_pointer,

@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // A capture from beginning to end; see capture.h. Read take_snapshot() first: it is the table of
 // contents. What is held lives in struct capture, owned by the calling thread; what is done to the
-// target is undone by the helper that did it, on every path.
+// target is undone by the helper that did it, on every path. The words for what was found are those
+// of capture_describe.c.
 #include "capture.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/file.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/checked.h"
+#include "capture_describe.h"
+#include "capture_handles.h"
 #include "capture_target.h"
+#include "cgroup.h"
 #include "clone.h"
-#include "collect.h"
+#include "collect_common.h"
+#include "collect_unforked.h"
 #include "helper.h"
 #include "inject.h"
 #include "processsnapshot.h"
@@ -27,30 +28,12 @@
 
 #define PATIENCE_NS 20000000000ull
 
-struct capture {
-	const struct pss_capture_request *request;
-	struct pss_diag *diag;
-	const struct pss_arch *arch;
-	struct pss_target target;
-	struct pss_tracee tracee;
-	struct pss_inject_site site;
-	struct pss_inject inject;
-	struct pss_clone clone;
-	struct pss_buf zombies; // of earlier clones, to be reaped on the way
-	struct pss_buf scratch;
-	struct pss_section_builder section;
-	struct pss_figures_record figures;
-	struct pss_cost started;
-	pid_t capturer_pid;
-	uint64_t capturer_start_ticks;
-	int section_fd;
-};
-
 #define CAPTURE_EMPTY                                                                              \
 	((struct capture){                                                                         \
 		.target = PSS_TARGET_EMPTY,                                                        \
 		.tracee = PSS_TRACEE_EMPTY,                                                        \
 		.clone = PSS_CLONE_EMPTY,                                                          \
+		.handles = PSS_HANDLES_EMPTY,                                                      \
 		.section_fd = -EBADF,                                                              \
 	})
 
@@ -59,44 +42,13 @@ static void capture_deinit(struct capture *capture)
 	pss_inject_deinit(&capture->inject);
 	pss_tracee_end(&capture->tracee);
 	pss_clone_deinit(&capture->clone);
+	pss_handles_deinit(&capture->handles);
 	pss_buf_deinit(&capture->zombies);
+	pss_collect_unforked_deinit(&capture->unforked);
 	pss_buf_deinit(&capture->scratch);
 	pss_section_builder_deinit(&capture->section);
 	pss_target_close(&capture->target);
 	capture->section_fd = pss_close(capture->section_fd);
-}
-
-static bool wants(const struct capture *capture, uint32_t flag)
-{
-	return (capture->request->capture_flags & flag) == flag;
-}
-
-static bool wants_contexts(const struct capture *capture)
-{
-	return wants(capture, PSS_CAPTURE_THREADS | PSS_CAPTURE_THREAD_CONTEXT) ||
-	       wants(capture, PSS_CAPTURE_THREADS | PSS_CAPTURE_THREAD_CONTEXT_EXTENDED);
-}
-
-// Memory and registers need an instant; lists are read while everything runs.
-static bool needs_instant(const struct capture *capture)
-{
-	return wants(capture, PSS_CAPTURE_VA_CLONE) || wants_contexts(capture);
-}
-
-static struct pss_cost cost_now(const struct capture *capture)
-{
-	return (struct pss_cost){
-		.cycles = capture->arch->cycles(),
-		.wall_ns = pss_tracee_now(CLOCK_MONOTONIC),
-	};
-}
-
-static void add_cost(const struct capture *capture, struct pss_cost since, struct pss_cost *total)
-{
-	struct pss_cost now = cost_now(capture);
-
-	total->cycles += now.cycles - since.cycles;
-	total->wall_ns += now.wall_ns - since.wall_ns;
 }
 
 // Everything that can be found out while the target still runs, so that a refusal leaves it alone.
@@ -104,7 +56,7 @@ static int look(struct capture *capture)
 {
 	int r = pss_target_check_traceable(&capture->target, capture->diag);
 
-	if (r < 0 || !wants(capture, PSS_CAPTURE_VA_CLONE))
+	if (r < 0 || !pss_capture_wants(capture, PSS_CAPTURE_VA_CLONE))
 		return r;
 	r = pss_target_check_userfaultfd(&capture->target, capture->diag);
 	if (r == 0)
@@ -123,20 +75,21 @@ static int look(struct capture *capture)
 
 static int stop(struct capture *capture)
 {
-	struct pss_cost start = cost_now(capture);
+	struct pss_cost start = pss_capture_cost_now(capture);
 
 	capture->tracee.pid = capture->target.pid;
 	capture->tracee.proc_fd = capture->target.proc_fd;
 	capture->tracee.mem_fd = capture->target.mem_fd;
 	capture->tracee.arch = capture->arch;
 	capture->tracee.diag = capture->diag;
-	capture->tracee.options.want_registers = wants_contexts(capture);
-	capture->tracee.options.want_extended = wants(capture, PSS_CAPTURE_THREAD_CONTEXT_EXTENDED);
+	capture->tracee.options.want_registers = pss_capture_wants_contexts(capture);
+	capture->tracee.options.want_extended =
+		pss_capture_wants(capture, PSS_CAPTURE_THREAD_CONTEXT_EXTENDED);
 
 	int r = pss_tracee_stop(&capture->tracee);
 	if (r == -EPERM)
 		pss_target_explain_denial(&capture->target, capture->diag);
-	add_cost(capture, start, &capture->figures.threads);
+	pss_capture_add_cost(capture, start, &capture->figures.threads);
 	return r;
 }
 
@@ -208,74 +161,75 @@ static void reap_earlier_clones(struct capture *capture)
 		(void)pss_clone_reap(&capture->inject, own_pids[i]);
 }
 
+// Pages that were mapped for the clone's making are in the clone, and not the target's.
+static void hide_room(struct capture *capture)
+{
+	const struct pss_inject *inject = &capture->inject;
+
+	if (!inject->is_mapping)
+		return;
+	capture->hidden_start = inject->room;
+	capture->hidden_end =
+		pss_align_up(inject->room + inject->room_size, (uint64_t)sysconf(_SC_PAGESIZE));
+}
+
+// While the kernel copies the page tables: the threads stand, the one in that call too.
+static void read_handles_meanwhile(void *context)
+{
+	struct capture *capture = context;
+
+	capture->handles_result = pss_capture_read_handles(capture);
+}
+
 static int make_clone(struct capture *capture)
 {
-	struct pss_cost start = cost_now(capture);
+	struct pss_cost start = pss_capture_cost_now(capture);
 
-	if (!wants(capture, PSS_CAPTURE_VA_CLONE))
-		return 0;
+	if (!pss_capture_wants(capture, PSS_CAPTURE_VA_CLONE))
+		return pss_capture_read_handles(capture);
 	int r = begin_injection(capture);
 	if (r == 0) {
 		reap_earlier_clones(capture);
+		capture->inject.meanwhile = read_handles_meanwhile;
+		capture->inject.meanwhile_context = capture;
 		r = pss_clone_make(&capture->inject, capture->diag, &capture->clone);
+		hide_room(capture);
 	}
 	if (r == 0)
-		r = pss_inject_end(&capture->inject);
-	add_cost(capture, start, &capture->figures.va_clone);
+		r = capture->handles_result;
+	pss_capture_add_cost(capture, start, &capture->figures.va_clone);
 	return r;
 }
 
-static int describe_space(struct capture *capture, const struct pss_collect *context)
+static int end_injection(struct capture *capture)
 {
-	struct pss_cost start = cost_now(capture);
+	struct pss_cost start = pss_capture_cost_now(capture);
+	int r = pss_inject_end(&capture->inject);
 
-	if (!wants(capture, PSS_CAPTURE_VA_SPACE) && !wants(capture, PSS_CAPTURE_VA_CLONE))
-		return 0;
-	int r = pss_collect_vaspace(context,
-				    wants(capture, PSS_CAPTURE_VA_SPACE_SECTION_INFORMATION));
-	add_cost(capture, start, &capture->figures.va_space);
+	pss_capture_add_cost(capture, start, &capture->figures.va_clone);
 	return r;
 }
 
-// What the stop itself hides: how the leader stood before it.
-static void add_earlier_state(const struct capture *capture, struct pss_collect *context)
+// What the clone was not given, as long as the target holds it still. Before the injection ends, so
+// that pages mapped for it are in both.
+static int keep_unforked(struct capture *capture)
 {
-	for (uint32_t i = 0; i < pss_tracee_count(&capture->tracee); i++) {
-		const struct pss_tracee_thread *thread = pss_tracee_thread(&capture->tracee, i);
-
-		if (thread->tid == capture->target.pid)
-			context->process_state = thread->stat.state;
-		if (thread->was_group_stopped)
-			context->process_flags |= PSS_PROCESS_FROZEN;
-	}
-}
-
-static struct pss_collect collect_context(struct capture *capture)
-{
-	bool has_clone = capture->clone.proc_fd >= 0;
-
-	return (struct pss_collect){
-		.pid = capture->target.pid,
-		.proc_fd = capture->target.proc_fd,
-		.space_fd = has_clone ? capture->clone.proc_fd : capture->target.space_fd,
-		.has_clone = has_clone,
-		.hidden_start = capture->inject.is_mapping ? capture->inject.room : 0,
-		.capture_flags = capture->request->capture_flags,
-		.caller_tid = capture->target.caller_tid,
+	struct pss_cost start = pss_capture_cost_now(capture);
+	const struct pss_collect_unforked_request request = {
+		.target_fd = capture->target.space_fd,
+		.clone_fd = capture->clone.proc_fd,
+		.capture_time = pss_collect_common_instant(capture->tracee.instant_realtime_ns),
 		.section = &capture->section,
-		.scratch = &capture->scratch,
-		.diag = capture->diag,
 	};
-}
 
-// Without a clone the address space has to be read before it moves again.
-static int describe_space_while_stopped(struct capture *capture)
-{
-	struct pss_collect context = collect_context(capture);
-
-	if (wants(capture, PSS_CAPTURE_VA_CLONE))
+	if (!pss_capture_wants(capture, PSS_CAPTURE_VA_CLONE))
 		return 0;
-	return describe_space(capture, &context);
+	int r = pss_collect_unforked_find(&request, &capture->unforked);
+	pss_capture_add_cost(capture, start, &capture->figures.aux_pages);
+	if (r < 0)
+		return pss_fail(capture->diag, r, "cannot read what the clone of process %d lacks",
+				capture->target.pid);
+	return 0;
 }
 
 static void let_go(struct capture *capture)
@@ -299,68 +253,19 @@ static void let_go(struct capture *capture)
 	}
 }
 
-static int add_patch(struct capture *capture, uint64_t address, const void *bytes, size_t size)
+// Out of the target's control groups, so that neither their limits nor their end are the clone's.
+static int break_away(struct capture *capture)
 {
-	struct pss_patch_record patch = { .address = address };
-	int r;
+	struct pss_diag unused = { 0 };
+	bool force = pss_capture_wants(capture, PSS_CREATE_FORCE_BREAKAWAY);
+	bool is_optional = pss_capture_wants(capture, PSS_CREATE_BREAKAWAY_OPTIONAL);
 
-	if (size == 0)
+	if (!pss_capture_wants(capture, PSS_CAPTURE_VA_CLONE) ||
+	    !(force || pss_capture_wants(capture, PSS_CREATE_BREAKAWAY)))
 		return 0;
-	r = pss_section_add_bytes(&capture->section, bytes, size, &patch.bytes);
-	if (r == 0)
-		r = pss_section_add(&capture->section, PSS_PART_PATCHES, &patch, sizeof patch);
-	return r;
-}
-
-// With the bytes that the clone had to change in its memory, as they were.
-static int describe_clone(struct capture *capture)
-{
-	const struct pss_inject *inject = &capture->inject;
-	int r = pss_section_add(&capture->section, PSS_PART_CLONE, &capture->clone.record,
-				sizeof capture->clone.record);
-
-	if (r == 0)
-		r = add_patch(capture, inject->room, inject->saved.data, inject->saved.size);
-	if (r == 0 && inject->rseq_area)
-		r = add_patch(capture, inject->rseq_area, inject->rseq_saved, inject->rseq_size);
-	return r;
-}
-
-static int describe_threads(struct capture *capture, const struct pss_collect *context)
-{
-	struct pss_cost start = cost_now(capture);
-	int r = 0;
-
-	if (!wants(capture, PSS_CAPTURE_THREADS))
-		return 0;
-	if (needs_instant(capture))
-		r = pss_collect_tracee_threads(context, &capture->tracee);
-	else
-		r = pss_collect_threads(context);
-	add_cost(capture, start, &capture->figures.threads);
-	return r;
-}
-
-static int describe(struct capture *capture)
-{
-	struct pss_collect context = collect_context(capture);
-	bool is_undumpable = false;
-	int r = 0;
-
-	add_earlier_state(capture, &context);
-	if (context.has_clone)
-		r = pss_clone_is_undumpable(&capture->clone, &is_undumpable);
-	if (is_undumpable)
-		context.process_flags |= PSS_PROCESS_NOT_DUMPABLE;
-	if (r == 0)
-		r = pss_collect_process(&context, capture->tracee.instant_realtime_ns);
-	if (r == 0)
-		r = describe_threads(capture, &context);
-	if (r == 0 && (context.has_clone || !needs_instant(capture)))
-		r = describe_space(capture, &context);
-	if (r == 0 && context.has_clone)
-		r = describe_clone(capture);
-	return r;
+	int r = pss_cgroup_break_away(capture->clone.record.pid, capture->clone.proc_fd, force,
+				      is_optional ? &unused : capture->diag);
+	return is_optional ? 0 : r;
 }
 
 static int seal(struct capture *capture)
@@ -370,7 +275,7 @@ static int seal(struct capture *capture)
 	capture->section.machine = capture->arch->elf_machine;
 	capture->section.capture_flags = capture->request->capture_flags;
 	capture->section.thread_context_flags = capture->request->thread_context_flags;
-	add_cost(capture, capture->started, &capture->figures.total);
+	pss_capture_add_cost(capture, capture->started, &capture->figures.total);
 
 	int r = pss_section_add(&capture->section, PSS_PART_FIGURES, &capture->figures,
 				sizeof capture->figures);
@@ -382,7 +287,7 @@ static int seal(struct capture *capture)
 // The lock belongs to the open file description, so it lasts as long as any duplicate of it.
 static int park(struct capture *capture)
 {
-	if (!wants(capture, PSS_CAPTURE_VA_CLONE))
+	if (!pss_capture_wants(capture, PSS_CAPTURE_VA_CLONE))
 		return 0;
 	if (flock(capture->section_fd, LOCK_EX | LOCK_NB) < 0)
 		return pss_fail(capture->diag, -errno, "cannot lock the section");
@@ -398,12 +303,18 @@ static int take_snapshot(struct capture *capture)
 	if (r == 0)
 		r = make_clone(capture);
 	if (r == 0)
-		r = describe_space_while_stopped(capture);
+		r = keep_unforked(capture);
+	if (r == 0)
+		r = end_injection(capture);
+	if (r == 0)
+		r = pss_capture_describe_stopped(capture);
 	if (r < 0)
 		return r;
 	let_go(capture);
-	r = describe(capture);
+	r = pss_capture_describe(capture);
 	pss_tracee_release_rest(&capture->tracee);
+	if (r == 0)
+		r = break_away(capture);
 	if (r == 0)
 		r = seal(capture);
 	if (r == 0)
@@ -422,7 +333,7 @@ static int take_in_helper(void *context)
 	pss_tracee_end(&capture->tracee);
 	pss_clone_deinit(&capture->clone);
 	if (zombie > 0)
-		pss_target_reap(&capture->target, capture->arch, zombie);
+		pss_target_reap(&capture->target, zombie);
 	return r;
 }
 
@@ -454,12 +365,15 @@ static void start_anew(struct capture *capture)
 	pss_clone_deinit(&capture->clone);
 	pss_section_builder_deinit(&capture->section);
 	pss_buf_clear(&capture->zombies);
+	pss_collect_unforked_deinit(&capture->unforked);
 	*capture->diag = (struct pss_diag){ 0 };
 	capture->tracee = PSS_TRACEE_EMPTY;
 	capture->clone = PSS_CLONE_EMPTY;
 	capture->site = PSS_INJECT_SITE_EMPTY;
 	capture->section = PSS_SECTION_BUILDER_EMPTY;
 	capture->figures = (struct pss_figures_record){ 0 };
+	capture->hidden_start = 0;
+	capture->hidden_end = 0;
 }
 
 // Another capture of the same target is a matter of milliseconds; a debugger is not.
@@ -495,7 +409,7 @@ static int take_with_stop(struct capture *capture)
 
 static int take_without_stop(struct capture *capture)
 {
-	int r = describe(capture);
+	int r = pss_capture_describe(capture);
 
 	if (r == -EACCES || r == -EPERM)
 		pss_target_explain_denial(&capture->target, capture->diag);
@@ -526,12 +440,15 @@ int pss_capture(const struct pss_capture_request *request, struct pss_diag *diag
 	capture.request = request;
 	capture.diag = diag ? diag : &unused;
 	capture.arch = pss_arch_native();
-	capture.started = cost_now(&capture);
+	capture.started = pss_capture_cost_now(&capture);
 	sign(&capture);
 	int r = pss_target_open(request->pidfd, capture.diag, &capture.target);
 	if (r < 0)
 		return r;
-	r = needs_instant(&capture) ? take_with_stop(&capture) : take_without_stop(&capture);
+	if (pss_capture_needs_instant(&capture) && pss_capture_wants(&capture, PSS_CAPTURE_HANDLES))
+		pss_handles_prepare(&capture.handles, &capture.target);
+	r = pss_capture_needs_instant(&capture) ? take_with_stop(&capture)
+						: take_without_stop(&capture);
 	if (r < 0)
 		return r;
 	*section_fd_ret = TAKE_FD(capture.section_fd);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// The end of a snapshot: closing the section and, if that was its last duplicate, seeing the clone
-// out and having its zombie reaped. See pss_capture_free() in capture.h.
-#include "capture.h"
+// The end of a snapshot: what is to be known before a descriptor of the section is closed, and, if
+// that was its last duplicate, seeing the clone out and having its zombie reaped afterwards.
+#include "capture_free.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,29 +13,14 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "capture.h"
 #include "capture_target.h"
 #include "clone.h"
-#include "helper.h"
+#include "memory.h"
 #include "procfs.h"
 #include "section.h"
 
 enum { EXIT_DEADLINE_MS = 10000 };
-
-// What must be known after the section is closed.
-struct ending {
-	struct pss_clone_record clone;
-	pid_t own_pid; // of the clone, as the target counts; known once it is a zombie
-	pid_t target_pid;
-	uint64_t target_start_ticks;
-	int clone_pidfd;
-	int probe_fd; // another open file description of the section, for its lock
-};
-
-static void ending_deinit(struct ending *ending)
-{
-	ending->clone_pidfd = pss_close(ending->clone_pidfd);
-	ending->probe_fd = pss_close(ending->probe_fd);
-}
 
 static int read_stat_of(pid_t pid, struct pss_procfs_stat *ret)
 {
@@ -50,7 +35,21 @@ static int read_stat_of(pid_t pid, struct pss_procfs_stat *ret)
 	return r;
 }
 
-static int prepare(int section_fd, struct ending *ending)
+// Whether the clone's number is that of a process that is no clone of this section. A process that
+// is dying gives up its memory, and with it the link to its program, before its descriptors: the
+// clone itself may hold the section no more, but has lost that link then.
+static bool is_another(const struct pss_section *section, pid_t pid)
+{
+	_cleanup_memory_ struct pss_memory memory = PSS_MEMORY_EMPTY;
+	_cleanup_close_ int fd = -EBADF;
+	struct pss_diag diag = { 0 };
+	char byte;
+
+	return pss_memory_open_clone(section, &diag, &memory) == -ESRCH &&
+	       pss_procfs_open(pid, &fd) == 0 && readlinkat(fd, "exe", &byte, 1) >= 0;
+}
+
+static int prepare(int section_fd, struct pss_capture_free *ending)
 {
 	_cleanup_section_ struct pss_section section = PSS_SECTION_EMPTY;
 	struct pss_procfs_stat stat;
@@ -69,8 +68,9 @@ static int prepare(int section_fd, struct ending *ending)
 		return -errno;
 	// After the pidfd: if the start time is the clone's, so is the pidfd.
 	r = read_stat_of(ending->clone.pid, &stat);
-	// A section may come from somebody who names another process: a clone sends no exit signal.
-	if (r == 0 && (stat.start_ticks != ending->clone.start_ticks || stat.exit_signal != 0))
+	// A section may come from somebody who names another process: it is not waited for.
+	if (r == 0 && (stat.start_ticks != ending->clone.start_ticks || stat.exit_signal != 0 ||
+		       is_another(&section, ending->clone.pid)))
 		r = -ESRCH;
 	if (r < 0)
 		return r;
@@ -80,12 +80,12 @@ static int prepare(int section_fd, struct ending *ending)
 }
 
 // Parked clones wait for a shared lock: it is to be had once the last duplicate is closed.
-static bool was_last(const struct ending *ending)
+static bool was_last(const struct pss_capture_free *ending)
 {
 	return flock(ending->probe_fd, LOCK_SH | LOCK_NB) == 0;
 }
 
-static bool wait_for_exit(const struct ending *ending)
+static bool wait_for_exit(const struct pss_capture_free *ending)
 {
 	struct pollfd event = { .fd = ending->clone_pidfd, .events = POLLIN };
 	int r;
@@ -96,45 +96,47 @@ static bool wait_for_exit(const struct ending *ending)
 	return r == 1;
 }
 
-static int reap_in_helper(void *context)
-{
-	const struct ending *ending = context;
-	_cleanup_target_ struct pss_target target = PSS_TARGET_EMPTY;
-	int r = pss_target_open_pid(ending->target_pid, ending->target_start_ticks, &target);
-
-	if (r == 0)
-		pss_target_reap(&target, pss_arch_native(), ending->own_pid);
-	return r;
-}
-
 // Whoever is the zombie's parent reaps it: we ourselves, or the target by a call that it makes for
 // us. If the target has gone, its heir does without being asked.
-static void reap(struct ending *ending)
+static void reap(const struct pss_capture_free *ending)
 {
+	_cleanup_target_ struct pss_target target = PSS_TARGET_EMPTY;
 	struct pss_procfs_stat stat = { 0 };
-	int result;
+	pid_t own_pid;
 
-	if (!pss_clone_is_zombie(ending->clone.pid, &ending->own_pid) ||
+	if (!pss_clone_is_zombie(ending->clone.pid, &own_pid) ||
 	    read_stat_of(ending->clone.pid, &stat) < 0 ||
 	    stat.start_ticks != ending->clone.start_ticks)
 		return;
 	if (stat.parent_pid == getpid())
 		(void)waitpid(ending->clone.pid, NULL, __WALL | WNOHANG);
-	else if (stat.parent_pid == ending->target_pid)
-		(void)pss_helper_run(pss_target_wants_ancestor() ? PSS_HELPER_THREAD
-								 : PSS_HELPER_PROCESS,
-				     reap_in_helper, ending, NULL, &result);
+	else if (stat.parent_pid == ending->target_pid &&
+		 pss_target_open_pid(ending->target_pid, ending->target_start_ticks, &target) == 0)
+		pss_target_reap_by_helper(&target, own_pid);
+}
+
+void pss_capture_free_begin(int fd, struct pss_capture_free *ret)
+{
+	*ret = PSS_CAPTURE_FREE_EMPTY;
+	ret->has_clone = prepare(fd, ret) == 0;
+}
+
+void pss_capture_free_end(struct pss_capture_free *ending)
+{
+	if (ending->has_clone && was_last(ending) && wait_for_exit(ending))
+		reap(ending);
+	ending->clone_pidfd = pss_close(ending->clone_pidfd);
+	ending->probe_fd = pss_close(ending->probe_fd);
+	*ending = PSS_CAPTURE_FREE_EMPTY;
 }
 
 void pss_capture_free(int section_fd)
 {
-	_cleanup_(ending_deinit) struct ending ending = { .clone_pidfd = -EBADF,
-							  .probe_fd = -EBADF };
+	struct pss_capture_free ending;
 	int saved = errno;
-	bool has_clone = prepare(section_fd, &ending) == 0;
 
+	pss_capture_free_begin(section_fd, &ending);
 	(void)pss_close(section_fd);
-	if (has_clone && was_last(&ending) && wait_for_exit(&ending))
-		reap(&ending);
+	pss_capture_free_end(&ending);
 	errno = saved;
 }

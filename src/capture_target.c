@@ -12,15 +12,13 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "capture_errand.h"
 #include "clone.h"
 #include "helper.h"
-#include "inject.h"
 #include "procfs.h"
-#include "tracee.h"
 
 enum {
 	TRACER_PATIENCE_MS = 5000,
-	REAP_TRIES = 5,
 };
 
 static int read_stat(int proc_fd, struct pss_procfs_stat *ret)
@@ -75,6 +73,13 @@ static int open_space(struct pss_target *target)
 		return 0;
 	target->space_fd = fcntl(target->proc_fd, F_DUPFD_CLOEXEC, 3);
 	return target->space_fd < 0 ? -errno : 0;
+}
+
+bool pss_target_has_lost_leader(const struct pss_target *target)
+{
+	struct pss_procfs_stat stat;
+
+	return read_stat(target->proc_fd, &stat) == 0 && stat.state == 'Z';
 }
 
 static bool is_alive(int pidfd)
@@ -321,75 +326,23 @@ void pss_target_explain_denial(const struct pss_target *target, struct pss_diag 
 				    "forbids it: run as root or with CAP_SYS_PTRACE");
 }
 
-struct reaping {
-	struct pss_target *target;
-	const struct pss_arch *arch;
-	struct pss_inject_site site;
-	bool on_mapping; // frames on pages of their own: the leader's stack is not fit for them
-	pid_t own_pid;
-};
-
-static int reap_by(const struct reaping *reaping, pid_t tid)
+static int reap(struct pss_inject *inject, void *context)
 {
-	const struct pss_target *target = reaping->target;
-	struct pss_diag diag = { 0 };
-	_cleanup_tracee_ struct pss_tracee tracee = PSS_TRACEE_EMPTY;
-	_cleanup_inject_ struct pss_inject inject = PSS_INJECT_EMPTY;
-	struct pss_tracee_thread *thread;
+	const pid_t *own_pid = context;
 
-	tracee.pid = target->pid;
-	tracee.proc_fd = target->proc_fd;
-	tracee.mem_fd = target->mem_fd;
-	tracee.arch = reaping->arch;
-	tracee.diag = &diag;
-	inject.site = &reaping->site;
-	inject.diag = &diag;
-	int r = pss_tracee_stop_one(&tracee, tid, &thread);
-	if (r == 0)
-		r = pss_inject_verify(&reaping->site, target->space_fd, reaping->arch, &diag);
-	if (r == 0 && !pss_inject_is_fit(&tracee, thread, &reaping->site, !reaping->on_mapping))
-		r = -EAGAIN;
-	if (r == 0)
-		r = pss_inject_begin(&inject, &tracee, thread, reaping->on_mapping);
-	if (r == 0)
-		r = pss_clone_reap(&inject, reaping->own_pid);
-	return r;
+	return pss_clone_reap(inject, *own_pid);
 }
 
-static bool reap_by_any(const struct reaping *reaping)
+void pss_target_reap(struct pss_target *target, pid_t own_pid)
 {
-	_cleanup_buf_ struct pss_buf tids = PSS_BUF_EMPTY;
+	const struct pss_errand errand = { .work = reap, .context = &own_pid };
 
-	if (pss_procfs_list(reaping->target->proc_fd, "task", &tids) < 0)
-		return false;
-	for (size_t i = 0; i < tids.size / sizeof(int32_t); i++)
-		if (reap_by(reaping, ((const int32_t *)(const void *)tids.data)[i]) == 0)
-			return true;
-	return false;
+	(void)pss_errand_run(target, &errand, NULL);
 }
 
-void pss_target_reap(struct pss_target *target, const struct pss_arch *arch, pid_t own_pid)
+void pss_target_reap_by_helper(struct pss_target *target, pid_t own_pid)
 {
-	struct reaping reaping = {
-		.target = target,
-		.arch = arch,
-		.own_pid = own_pid,
-	};
-	struct pss_diag diag = { 0 };
-	unsigned tries = REAP_TRIES;
+	const struct pss_errand errand = { .work = reap, .context = &own_pid };
 
-	if (pss_target_check_traceable(target, &diag) == -ESRCH)
-		return;
-	if ((target->mem_fd < 0 && pss_target_open_memory(target, &diag) < 0) ||
-	    pss_inject_survey(target->space_fd, target->mem_fd, arch, &diag, &reaping.site) < 0)
-		return;
-	// Another capturer may hold it for a moment.
-	do {
-		reaping.on_mapping = false;
-		if (reap_by_any(&reaping))
-			return;
-		reaping.on_mapping = true;
-		if (reap_by_any(&reaping))
-			return;
-	} while (--tries > 0 && pss_target_wait_for_tracer(target));
+	(void)pss_errand_send(target, &errand, NULL);
 }

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// The process to be captured: found, pinned, checked before it is touched; and the one small thing
-// that is done to it outside a capture, reaping the zombie of a clone.
+// The process to be captured, or entered: found, pinned, checked before it is touched. Also has it
+// reap the zombie of a clone.
 #ifndef PSS_CAPTURE_TARGET_H
 #define PSS_CAPTURE_TARGET_H
 
+#include <errno.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
-#include "arch.h"
 #include "base/diag.h"
 
 /** Descriptors on it; they pin the process, a reused pid is never taken for it. */
@@ -56,10 +57,16 @@ void pss_target_explain_denial(const struct pss_target *target, struct pss_diag 
 /** Whether Yama wants a tracer to be an ancestor of what it traces. */
 bool pss_target_wants_ancestor(void);
 
+/** Whether the leader has exited while other threads live: then it has nothing of its own. */
+bool pss_target_has_lost_leader(const struct pss_target *target);
+
 /**
  * Has one thread of the process reap the dead clone that it knows as @own_pid. To be called from a
  * helper. If no thread will do now, the zombie waits for the next capture.
  */
-void pss_target_reap(struct pss_target *target, const struct pss_arch *arch, pid_t own_pid);
+void pss_target_reap(struct pss_target *target, pid_t own_pid);
+
+/** The same in a helper started for it. */
+void pss_target_reap_by_helper(struct pss_target *target, pid_t own_pid);
 
 #endif

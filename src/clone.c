@@ -11,16 +11,14 @@
 #include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "procfs.h"
 
-static const char clone_name[] = "procsnap-clone";
+static const char clone_name[] = PSS_CLONE_NAME;
 
 enum {
 	SIGNAL_COUNT = 64,
@@ -160,91 +158,28 @@ static void offer_to_oom_killer(const struct pss_clone *clone)
 		(void)!write(fd, "1000", 4);
 }
 
-// Takes descriptor 1 of the clone, one end of the socket pair it has just made.
-static int take_socket(struct pss_clone *clone, int *ret)
-{
-	_cleanup_close_ int pidfd = (int)syscall(SYS_pidfd_open, clone->record.pid, 0);
-
-	if (pidfd < 0)
-		return -errno;
-	int fd = (int)syscall(SYS_pidfd_getfd, pidfd, 1, 0);
-	if (fd < 0)
-		return -errno;
-	*ret = fd;
-	return 0;
-}
-
-static int send_descriptor(int socket, int fd)
-{
-	char byte = 0;
-	struct iovec data = { &byte, 1 };
-	union {
-		struct cmsghdr head;
-		uint8_t bytes[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
-	struct msghdr message = {
-		.msg_iov = &data,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof control,
-	};
-	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-
-	head->cmsg_level = SOL_SOCKET;
-	head->cmsg_type = SCM_RIGHTS;
-	head->cmsg_len = CMSG_LEN(sizeof fd);
-	memcpy(CMSG_DATA(head), &fd, sizeof fd);
-	return PSS_RET_ERRNO(sendmsg(socket, &message, MSG_NOSIGNAL));
-}
-
-// recvmsg in the clone. What the call points at is laid out in the clone's argument bytes.
-static int receive_descriptor(struct pss_clone *clone)
-{
-	struct {
-		struct msghdr message;
-		struct iovec data;
-		uint8_t byte;
-		_Alignas(16) uint8_t control[CMSG_SPACE(sizeof(int))];
-	} area = { 0 };
-	uint64_t base = clone->inject.arguments;
-	int r;
-
-	area.data.iov_base = (void *)(uintptr_t)(base + offsetof(typeof(area), byte));
-	area.data.iov_len = 1;
-	area.message.msg_iov = (void *)(uintptr_t)(base + offsetof(typeof(area), data));
-	area.message.msg_iovlen = 1;
-	area.message.msg_control = (void *)(uintptr_t)(base + offsetof(typeof(area), control));
-	area.message.msg_controllen = sizeof area.control;
-	r = pss_inject_write(&clone->inject, base, &area, sizeof area);
-	if (r < 0)
-		return pss_fail(clone->diag, r, "cannot write to the clone %d", clone->record.pid);
-	return CALL(clone, "recvmsg", SYS_recvmsg, 0, base, MSG_CMSG_CLOEXEC);
-}
-
-// The clone has descriptors 0 and 1, the socket pair, and gets the section as the next free one.
+// The clone has no descriptor: two are the socket pair on the way, and the section gets the next.
 static int give_section(struct pss_clone *clone, int section_fd)
 {
-	_cleanup_close_ int socket = -EBADF;
+	_cleanup_close_ int read_only = -EBADF;
+	struct pss_inject_gift gift = { .socket = -EBADF };
+	int number = -EBADF;
 	char path[32];
-	int r = CALL(clone, "socketpair", SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0,
-		     clone->inject.arguments);
 
-	if (r == 0)
-		r = take_socket(clone, &socket);
-	if (r < 0)
-		return pss_fail(clone->diag, r, "cannot reach into the clone %d",
-				clone->record.pid);
 	// A description of its own, read-only: the lock is ours, and nobody writes.
 	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", section_fd);
-	_cleanup_close_ int read_only = open(path, O_RDONLY | O_CLOEXEC);
-	r = read_only < 0 ? -errno : send_descriptor(socket, read_only);
-	if (r < 0)
-		return pss_fail(clone->diag, r, "cannot hand the section to the clone %d",
+	read_only = open(path, O_RDONLY | O_CLOEXEC);
+	if (read_only < 0)
+		return pss_fail(clone->diag, -errno, "cannot open the section for the clone %d",
 				clone->record.pid);
-	r = receive_descriptor(clone);
-	if (r == 0)
-		r = CALL(clone, "close_range", SYS_close_range, 0, 1, 0);
-	return r;
+	gift.fd = read_only;
+	int r = pss_inject_give(&clone->inject, &gift, &number);
+	if (r < 0)
+		return r;
+	if (number != PSS_CLONE_SECTION_FD)
+		return pss_fail(clone->diag, -EPROTO, "the clone %d has descriptors of its own",
+				clone->record.pid);
+	return 0;
 }
 
 // Whether the clone sleeps: it has got past its seccomp filter, and waits.
@@ -343,12 +278,32 @@ int pss_clone_reap(struct pss_inject *target, pid_t own_pid)
 	return result == own_pid || result == -ECHILD ? 0 : -EAGAIN;
 }
 
+static bool has_name(const struct pss_procfs_stat *stat)
+{
+	return stat->comm_size == sizeof clone_name - 1 &&
+	       memcmp(stat->comm, clone_name, stat->comm_size) == 0;
+}
+
 // A clone that had no time to take its name is known by the status of its exit frame.
 static bool is_ours(const struct pss_procfs_stat *stat)
 {
-	return (stat->comm_size == sizeof clone_name - 1 &&
-		memcmp(stat->comm, clone_name, stat->comm_size) == 0) ||
-	       stat->exit_code == PSS_INJECT_EXIT_STATUS << 8;
+	return has_name(stat) || stat->exit_code == PSS_INJECT_EXIT_STATUS << 8;
+}
+
+bool pss_clone_is_ending(pid_t pid)
+{
+	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
+	_cleanup_close_ int fd = -EBADF;
+	struct pss_procfs_stat stat;
+	char byte;
+
+	if (pss_procfs_open(pid, &fd) < 0 || pss_procfs_read(fd, "stat", &text) < 0 ||
+	    pss_procfs_parse_stat((const char *)text.data, text.size, &stat) < 0)
+		return false;
+	// Memory goes first, and with it the link to the program.
+	return stat.exit_signal == 0 && is_ours(&stat) &&
+	       (stat.state == 'Z' ||
+		(readlinkat(fd, "exe", &byte, 1) < 0 && (errno == ENOENT || errno == ESRCH)));
 }
 
 bool pss_clone_is_zombie(pid_t pid, pid_t *own_pid_ret)

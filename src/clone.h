@@ -11,9 +11,6 @@
 #include "inject.h"
 #include "section_format.h"
 
-/** Number under which a parked clone holds its section. */
-enum { PSS_CLONE_SECTION_FD = 2 };
-
 /** A clone that is still traced by us. */
 struct pss_clone {
 	struct pss_inject inject;
@@ -51,6 +48,9 @@ void pss_clone_deinit(struct pss_clone *clone);
 /** Has a thread of the target reap the zombie of a clone, if it is still there; @own_pid is as the
  *  target counts. */
 int pss_clone_reap(struct pss_inject *target, pid_t own_pid);
+
+/** Whether process @pid is a clone that is dead, or dying: it holds nothing any more. */
+bool pss_clone_is_ending(pid_t pid);
 
 /** Whether process @pid is a dead clone, and its pid as its own namespace counts. */
 bool pss_clone_is_zombie(pid_t pid, pid_t *own_pid_ret);

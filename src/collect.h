@@ -13,6 +13,7 @@
 #include "procfs.h"
 #include "section.h"
 
+struct pss_collect_unforked;
 struct pss_tracee;
 
 /** Where to look. All descriptors are borrowed. */
@@ -21,7 +22,10 @@ struct pss_collect {
 	int proc_fd;    /**< /proc/PID of the target: numbers about the process */
 	int space_fd;   /**< /proc/PID whose address space to describe: the clone's, else proc_fd */
 	bool has_clone; /**< space_fd is a clone's: smaps may be read, bytes are point-in-time */
-	uint64_t hidden_start;  /**< a mapping of ours in the clone, not to be listed, or 0 */
+	/** What the clone lacks, to be listed all the same; or NULL. */
+	const struct pss_collect_unforked *unforked;
+	uint64_t hidden_start; /**< a mapping of ours in the clone, not to be listed, or 0 */
+	uint64_t hidden_end;
 	uint32_t process_flags; /**< enum pss_process_flag that are known already */
 	char process_state;     /**< letter before it was stopped, or 0: as it is now */
 	uint32_t capture_flags;
@@ -48,5 +52,23 @@ int pss_collect_tracee_threads(const struct pss_collect *context, const struct p
  * and headers of ELF objects (from the mapped memory, else the file) and counts resident pages.
  */
 int pss_collect_vaspace(const struct pss_collect *context, bool with_section_information);
+
+/** What lies at an address of a live process. */
+struct pss_collect_place {
+	uint64_t address;
+	bool is_mapped;
+	bool has_space; /**< the process has mappings at all */
+	/** If mapped: what pss_collect_vaspace() records, without path and section information. */
+	struct pss_region_record region;
+	uint64_t next; /**< if not mapped: start of the next mapping, UINT64_MAX if there is none */
+};
+
+/**
+ * Finds the region at @address, reading maps no further than that takes. The context needs pid,
+ * space_fd, caller_tid, and a section and a scratch that are empty and only for this. -ESRCH if the
+ * process has no address space: it has ended, or is one of the kernel's; -EACCES.
+ */
+int pss_collect_vaspace_at(const struct pss_collect *context, uint64_t address,
+			   struct pss_collect_place *ret);
 
 #endif

@@ -70,3 +70,10 @@ uint64_t pss_collect_common_clock(clockid_t clock)
 		return 0;
 	return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
 }
+
+uint64_t pss_collect_common_cpu_ns(pid_t pid)
+{
+	const clockid_t scheduler_clock = 2;
+
+	return pss_collect_common_clock((clockid_t)(~(unsigned)pid << 3) | scheduler_clock);
+}

@@ -36,4 +36,10 @@ uint64_t pss_collect_common_affinity(pid_t tid);
 /** A clock in nanoseconds, 0 if there is no such clock. */
 uint64_t pss_collect_common_clock(clockid_t clock);
 
+/**
+ * Nanoseconds that the threads of process @pid, dead ones too, have been on a CPU, by the kernel's
+ * clock of that process: finer than the ticks of stat. 0 if it is gone.
+ */
+uint64_t pss_collect_common_cpu_ns(pid_t pid);
+
 #endif

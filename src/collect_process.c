@@ -130,14 +130,6 @@ static bool is_frozen_cgroup(const struct pss_collect *context)
 	return memmem(context->scratch->data, context->scratch->size, "frozen 1\n", 9) != NULL;
 }
 
-// The kernel's CPU clock of another process: finer than the ticks of stat.
-static uint64_t cpu_ns(pid_t pid)
-{
-	const clockid_t scheduler_clock = 2;
-
-	return pss_collect_common_clock((clockid_t)(~(unsigned)pid << 3) | scheduler_clock);
-}
-
 static void fill_times(const struct pss_collect *context, uint64_t instant_realtime_ns,
 		       const struct pss_procfs_stat *stat, struct pss_process_record *record)
 {
@@ -152,7 +144,7 @@ static void fill_times(const struct pss_collect *context, uint64_t instant_realt
 	record->capture_boottime_ns = boottime > age ? boottime - age : 0;
 
 	struct pss_collect_times times = pss_collect_common_times(
-		cpu_ns(context->pid), stat->kernel_ticks, stat->user_ticks);
+		pss_collect_common_cpu_ns(context->pid), stat->kernel_ticks, stat->user_ticks);
 	record->kernel_time = times.kernel;
 	record->user_time = times.user;
 }

@@ -7,12 +7,14 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "base/checked.h"
 #include "base/cleanup.h"
 #include "collect.h"
 #include "collect_image.h"
+#include "collect_unforked.h"
 #include "pagemap.h"
 
 // Consecutive mappings of one file that may be one object: anonymous memory may lie between them.
@@ -29,6 +31,7 @@ struct space_pass {
 	bool with_section_information;
 	int mem_fd;
 	struct pss_pagemap *pagemap; // NULL: resident pages can't be or need not be counted
+	uint32_t unforked_done;
 	struct group group;
 };
 
@@ -78,6 +81,8 @@ static enum pss_region_content content_of(const struct space_pass *pass,
 	// [vsyscall] lies outside user space, where mem can't reach.
 	if (map->region_flags & PSS_REGION_DEVICE || has_prefix(map->path, "[vsyscall]"))
 		return PSS_CONTENT_EXCLUDED;
+	if (map->region_flags & PSS_REGION_DONT_FORK)
+		return PSS_CONTENT_MISSING;
 	if (map->region_flags & PSS_REGION_WIPE_ON_FORK)
 		return PSS_CONTENT_WIPED;
 	// Another process may write to it even where this one may only read.
@@ -108,7 +113,6 @@ static int add_path(const struct space_pass *pass, struct pss_text path,
 static int count_resident(const struct space_pass *pass, const struct pss_procfs_map *map,
 			  struct pss_region_record *record)
 {
-	record->resident_bytes = PSS_RESIDENT_UNKNOWN;
 	if (map->has_resident) {
 		record->resident_bytes = map->resident_bytes;
 		return 0;
@@ -250,9 +254,10 @@ static int join_group(struct space_pass *pass, uint32_t index, struct pss_region
 	return 0;
 }
 
-static int add_region(struct space_pass *pass, struct pss_procfs_map *map)
+static struct pss_region_record make_record(const struct space_pass *pass,
+					    const struct pss_procfs_map *map)
 {
-	struct pss_region_record record = {
+	return (struct pss_region_record){
 		.start = map->start,
 		.end = map->end,
 		.file_offset = map->offset,
@@ -264,16 +269,40 @@ static int add_region(struct space_pass *pass, struct pss_procfs_map *map)
 		.kind = kind_of(map),
 		.content = content_of(pass, map),
 		.allocation_base = map->start,
+		.resident_bytes = PSS_RESIDENT_UNKNOWN,
 	};
-	int r = count_resident(pass, map, &record);
+}
 
-	if (r == 0)
-		r = add_path(pass, map->path, &record);
-	if (r == 0 && record.kind == PSS_REGION_MAPPED)
-		r = join_group(pass, region_count(pass), &record);
+static int add_record(struct space_pass *pass, const struct pss_procfs_map *map,
+		      struct pss_region_record *record)
+{
+	int r = add_path(pass, map->path, record);
+
+	if (r == 0 && record->kind == PSS_REGION_MAPPED)
+		r = join_group(pass, region_count(pass), record);
 	if (r < 0)
 		return r;
-	return pss_section_add(pass->context->section, PSS_PART_REGIONS, &record, sizeof record);
+	return pss_section_add(pass->context->section, PSS_PART_REGIONS, record, sizeof *record);
+}
+
+static int add_region(struct space_pass *pass, const struct pss_procfs_map *map)
+{
+	struct pss_region_record record = make_record(pass, map);
+	int r = count_resident(pass, map, &record);
+
+	return r < 0 ? r : add_record(pass, map, &record);
+}
+
+static int next_map(struct pss_procfs_maps *maps, struct pss_procfs_map *map)
+{
+	int r = pss_procfs_maps_next(maps, map);
+
+	if (r < 0)
+		return r;
+	// In place: the text is ours, and undone it is never longer.
+	char *path = (char *)maps->buf->data + (map->path.data - (char *)maps->buf->data);
+	map->path.size = pss_procfs_unescape(map->path, path);
+	return 0;
 }
 
 static int open_maps(const struct pss_collect *context, struct pss_procfs_maps *ret)
@@ -286,6 +315,44 @@ static int open_maps(const struct pss_collect *context, struct pss_procfs_maps *
 	return pss_procfs_maps_open(context->space_fd, "maps", context->scratch, ret);
 }
 
+// A mapping without what is ours of it: the kernel may have joined ours to its neighbours.
+static int add_visible(struct space_pass *pass, const struct pss_procfs_map *map)
+{
+	uint64_t start = pass->context->hidden_start;
+	uint64_t end = pass->context->hidden_end;
+	struct pss_procfs_map part = *map;
+	int r = 0;
+
+	if (start >= map->end || end <= map->start)
+		return add_region(pass, map);
+	part.has_resident = false;
+	part.end = start;
+	if (part.start < part.end)
+		r = add_region(pass, &part);
+	part.start = end;
+	part.end = map->end;
+	if (r == 0 && part.start < part.end)
+		r = add_region(pass, &part);
+	return r;
+}
+
+// Those below @address, at their places between the clone's own.
+static int add_unforked(struct space_pass *pass, uint64_t address)
+{
+	const struct pss_procfs_map *map;
+	int r = 0;
+
+	if (!pass->context->unforked)
+		return 0;
+	while (r == 0 &&
+	       (map = pss_collect_unforked_map(pass->context->unforked, pass->unforked_done)) &&
+	       map->start < address) {
+		pass->unforked_done++;
+		r = add_region(pass, map);
+	}
+	return r;
+}
+
 static int add_regions(struct space_pass *pass)
 {
 	_cleanup_maps_ struct pss_procfs_maps maps = PSS_PROCFS_MAPS_EMPTY;
@@ -293,15 +360,15 @@ static int add_regions(struct space_pass *pass)
 	int r = open_maps(pass->context, &maps);
 
 	while (r == 0) {
-		r = pss_procfs_maps_next(&maps, &map);
-		if (r < 0)
-			break;
-		// In place: the text is ours, and undone it is never longer.
-		char *path = (char *)maps.buf->data + (map.path.data - (char *)maps.buf->data);
-		map.path.size = pss_procfs_unescape(map.path, path);
-		r = add_region(pass, &map);
+		r = next_map(&maps, &map);
+		if (r == 0)
+			r = add_unforked(pass, map.start);
+		if (r == 0)
+			r = add_visible(pass, &map);
 	}
-	return r == -ENODATA ? end_group(pass) : r;
+	if (r == -ENODATA)
+		r = add_unforked(pass, UINT64_MAX);
+	return r < 0 ? r : end_group(pass);
 }
 
 int pss_collect_vaspace(const struct pss_collect *context, bool with_section_information)
@@ -326,5 +393,170 @@ int pss_collect_vaspace(const struct pss_collect *context, bool with_section_inf
 	if (r < 0)
 		return pss_fail(context->diag, r, "cannot read the mappings of process %d",
 				context->pid);
+	return 0;
+}
+
+enum { OWN_BUFFERS = 3 };
+
+// What a search itself maps, which is in the way where it searches its own process.
+static void list_own_buffers(const struct pss_collect *context, struct pss_buf *ret[OWN_BUFFERS])
+{
+	ret[0] = context->scratch;
+	ret[1] = &context->section->parts[PSS_PART_REGIONS];
+	ret[2] = &context->section->parts[PSS_PART_BYTES];
+}
+
+// Without this the kernel would join them to their neighbours, and show other bounds for those.
+static int keep_apart(const struct pss_collect *context)
+{
+	struct pss_buf *buffers[OWN_BUFFERS];
+
+	if (context->caller_tid == 0)
+		return 0;
+	list_own_buffers(context, buffers);
+	for (int i = 0; i < OWN_BUFFERS; i++) {
+		int r = pss_buf_reserve(buffers[i], 1);
+		if (r < 0)
+			return r;
+		if (madvise(buffers[i]->data, buffers[i]->capacity, MADV_DONTFORK) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+// They are in maps one by one, or as one where they lie side by side, in any order.
+static bool is_ours(const struct pss_collect *context, const struct pss_procfs_map *map)
+{
+	struct pss_buf *buffers[OWN_BUFFERS];
+	uint64_t address = map->start;
+
+	if (context->caller_tid == 0)
+		return false;
+	list_own_buffers(context, buffers);
+	for (int round = 0; round < OWN_BUFFERS; round++)
+		for (int i = 0; i < OWN_BUFFERS; i++)
+			if ((uintptr_t)buffers[i]->data == address)
+				address += buffers[i]->capacity;
+	return address == map->end;
+}
+
+// Whether address space set aside holds a page all the same. Where the kernel can only be asked
+// page by page, a large one is not looked at: Go and Java set terabytes aside.
+static int look_for_page(const struct space_pass *pass, struct pss_region_record *record)
+{
+	const uint64_t entries_max = UINT64_C(1) << 30;
+	_cleanup_close_ int fd = -EBADF;
+	struct pss_page_range range;
+	struct pss_pagemap pagemap;
+
+	if (record->kind != PSS_REGION_PRIVATE || record->protection != 0)
+		return 0;
+	fd = openat(pass->context->space_fd, "pagemap", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	pss_pagemap_init(&pagemap, fd);
+	pss_pagemap_seek(&pagemap, record->start, record->start + pagemap.page_size);
+	int r = pss_pagemap_next(&pagemap, &range);
+	if (r == -ENODATA) {
+		if (pagemap.method == PSS_PAGEMAP_ENTRIES &&
+		    record->end - record->start > entries_max)
+			return 0;
+		pss_pagemap_seek(&pagemap, record->start, record->end);
+		r = pss_pagemap_next(&pagemap, &range);
+	}
+	if (r < 0 && r != -ENODATA)
+		return r;
+	record->resident_bytes = r == 0 ? range.end - range.start : 0;
+	return 0;
+}
+
+// The group that was open ends before @record: none of it is what is looked for.
+static void drop_group(struct space_pass *pass)
+{
+	struct pss_section_builder *section = pass->context->section;
+
+	pass->group = (struct group){ 0 };
+	pss_buf_clear(&section->parts[PSS_PART_REGIONS]);
+	pss_buf_clear(&section->parts[PSS_PART_BYTES]);
+}
+
+static bool ends_group(const struct space_pass *pass, const struct pss_region_record *record)
+{
+	return pass->group.count > 0 && !continues(region(pass, pass->group.last), record);
+}
+
+// Takes the next mapping in. Anonymous memory is known at once; what is part of a file, only when
+// all mappings of that file have been seen.
+static int look_at(struct space_pass *pass, const struct pss_procfs_map *map,
+		   struct pss_collect_place *place, uint32_t *index, bool *done_ret)
+{
+	struct pss_region_record record = make_record(pass, map);
+	bool is_wanted = map->start <= place->address && place->address < map->end;
+
+	*done_ret = true;
+	if (!place->is_mapped && map->start > place->address) {
+		place->next = map->start;
+		return 0;
+	}
+	if (is_wanted && record.kind != PSS_REGION_MAPPED) {
+		place->is_mapped = true;
+		place->region = record;
+		return look_for_page(pass, &place->region);
+	}
+	if (place->is_mapped && ends_group(pass, &record))
+		return 0;
+	*done_ret = false;
+	if (record.kind != PSS_REGION_MAPPED)
+		return 0;
+	if (ends_group(pass, &record))
+		drop_group(pass);
+	if (is_wanted) {
+		place->is_mapped = true;
+		*index = region_count(pass);
+	}
+	return add_record(pass, map, &record);
+}
+
+static int search(struct space_pass *pass, struct pss_collect_place *place)
+{
+	_cleanup_maps_ struct pss_procfs_maps maps = PSS_PROCFS_MAPS_EMPTY;
+	uint32_t index = UINT32_MAX;
+	struct pss_procfs_map map;
+	bool is_done = false;
+	int r = keep_apart(pass->context);
+
+	if (r == 0)
+		r = pss_procfs_maps_open(pass->context->space_fd, "maps", pass->context->scratch,
+					 &maps);
+	while (r == 0 && !is_done) {
+		r = next_map(&maps, &map);
+		if (r < 0 || is_ours(pass->context, &map))
+			continue;
+		place->has_space = true;
+		r = look_at(pass, &map, place, &index, &is_done);
+	}
+	if (r < 0 && r != -ENODATA)
+		return r;
+	if (index == UINT32_MAX)
+		return 0;
+	r = end_group(pass);
+	place->region = *region(pass, index);
+	return r;
+}
+
+int pss_collect_vaspace_at(const struct pss_collect *context, uint64_t address,
+			   struct pss_collect_place *ret)
+{
+	_cleanup_close_ int mem_fd = openat(context->space_fd, "mem", O_RDONLY | O_CLOEXEC);
+	struct space_pass pass = { .context = context, .mem_fd = mem_fd };
+	struct pss_collect_place place = { .address = address, .next = UINT64_MAX };
+	int r = search(&pass, &place);
+
+	if (r < 0)
+		return r;
+	// Kernels before 6.18 or so show an empty file where there is no address space.
+	if (!place.has_space)
+		return -ESRCH;
+	*ret = place;
 	return 0;
 }

@@ -235,6 +235,19 @@ static int write_memory(struct writer *writer)
 	return r == 0 ? report(writer, true) : r;
 }
 
+// A section may come from somebody who describes more memory than there is: reading that, page by
+// page, would take for ever.
+static int check_extent(const struct pss_section *section, const struct pss_memory *memory,
+			const struct pss_elfcore_plan *plan, struct pss_diag *diag)
+{
+	uint64_t kept = pss_section_header(section)->parts[PSS_PART_BYTES].size;
+	uint64_t mapped;
+
+	if (pss_memory_extent(memory, &mapped) < 0 || plan->memory_bytes <= mapped + kept)
+		return 0;
+	return pss_fail(diag, -EBADMSG, "the snapshot describes more memory than its clone has");
+}
+
 static int make_plan(const struct pss_section *section, const struct pss_memory *memory,
 		     const struct pss_elfcore_options *options, struct pss_diag *diag,
 		     struct pss_elfcore_plan *plan)
@@ -244,6 +257,8 @@ static int make_plan(const struct pss_section *section, const struct pss_memory 
 	if (pss_section_process(section)->flags & PSS_PROCESS_32BIT)
 		return pss_fail(diag, -EOPNOTSUPP, "cannot write a core of a 32-bit process");
 	int r = pss_elfcore_plan_segments(section, memory, options, diag, plan);
+	if (r == 0)
+		r = check_extent(section, memory, plan, diag);
 	if (r < 0)
 		return r;
 	r = pss_elfcore_notes_write(section, plan, NULL, &notes_size);

@@ -227,6 +227,15 @@ static int add_resident(struct planner *planner, const struct pss_region_record 
 	return r < 0 ? r : add_runs(planner, pieces, GAP_MAX);
 }
 
+static int add_kept(struct planner *planner, const struct pss_region_record *region,
+		    struct pieces *pieces)
+{
+	int r = pss_elfcore_runs_begin(&planner->runs, planner->memory, region, PSS_ELFCORE_KEPT);
+
+	pieces->source = PSS_ELFCORE_KEPT;
+	return r < 0 ? r : add_runs(planner, pieces, GAP_MAX);
+}
+
 // Forking does not copy the page tables of shared memory: the clone's pagemap knows nothing of it.
 // Only the object itself can tell which pages it has.
 static int add_shared(struct planner *planner, const struct pss_region_record *region,
@@ -276,13 +285,18 @@ static int add_private_file(struct planner *planner, const struct pss_region_rec
 	return add_omitted(planner, pieces);
 }
 
+static bool is_left_out(const struct planner *planner, const struct pss_region_record *region)
+{
+	return !planner->include_dont_dump && (region->flags & PSS_REGION_DONT_DUMP);
+}
+
 // Whether its bytes can be had, and may be.
 static bool is_readable(const struct planner *planner, const struct pss_region_record *region)
 {
 	return (region->content == PSS_CONTENT_POINT_IN_TIME ||
 		region->content == PSS_CONTENT_LIVE) &&
 	       region->kind != PSS_REGION_SPECIAL && !(region->flags & PSS_REGION_DEVICE) &&
-	       (planner->include_dont_dump || !(region->flags & PSS_REGION_DONT_DUMP));
+	       !is_left_out(planner, region);
 }
 
 // The order of these questions is that of the kernel's vma_dump_size().
@@ -295,6 +309,8 @@ static int add_region(struct planner *planner, const struct pss_region_record *r
 	// Debuggers unwind through the vDSO. Its neighbours, the clock's pages, are of no use.
 	if (region->kind == PSS_REGION_SPECIAL && text_is(planner, region->path, "[vdso]"))
 		return add_whole(planner, pieces);
+	if (region->content == PSS_CONTENT_MISSING && !is_left_out(planner, region))
+		return add_kept(planner, region, pieces);
 	if (!is_readable(planner, region))
 		return add_omitted(planner, pieces);
 	if (region->flags & PSS_REGION_HUGETLB) {

@@ -24,6 +24,7 @@ int pss_elfcore_runs_begin(struct pss_elfcore_runs *runs, const struct pss_memor
 	runs->page_size = (uint64_t)sysconf(_SC_PAGESIZE);
 	runs->address_of_file = region->start - region->file_offset; // may wrap: so does its use
 	runs->object_fd = fd;
+	runs->section = memory->section;
 	pss_pagemap_init(&runs->pagemap, memory->pagemap_fd);
 	pss_elfcore_runs_seek(runs, region->start, region->end);
 	return 0;
@@ -85,12 +86,33 @@ static int next_shared(struct pss_elfcore_runs *runs, uint64_t *start_ret, uint6
 	return 0;
 }
 
+// The lowest one that begins at or above the position: few mappings are kept, and small ones.
+static int next_kept(struct pss_elfcore_runs *runs, uint64_t *start_ret, uint64_t *end_ret)
+{
+	uint64_t start = runs->end;
+
+	for (uint32_t i = 0; i < pss_section_count(runs->section, PSS_PART_AUX_PAGES); i++) {
+		uint64_t address = pss_section_aux_page(runs->section, i)->address;
+
+		if (address >= runs->position && address < start && address % runs->page_size == 0)
+			start = address;
+	}
+	if (start >= runs->end)
+		return -ENODATA;
+	*start_ret = start;
+	*end_ret = start + runs->page_size;
+	runs->position = *end_ret;
+	return 0;
+}
+
 int pss_elfcore_runs_next(struct pss_elfcore_runs *runs, uint64_t *start_ret, uint64_t *end_ret)
 {
 	switch (runs->source) {
 	case PSS_ELFCORE_RESIDENT:
 	case PSS_ELFCORE_PRIVATE:
 		return next_resident(runs, start_ret, end_ret);
+	case PSS_ELFCORE_KEPT:
+		return next_kept(runs, start_ret, end_ret);
 	case PSS_ELFCORE_SHARED:
 		return runs->position < runs->end ? next_shared(runs, start_ret, end_ret)
 						  : -ENODATA;

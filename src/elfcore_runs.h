@@ -16,6 +16,7 @@ enum pss_elfcore_source {
 	PSS_ELFCORE_EVERY,    /**< every page is read */
 	PSS_ELFCORE_RESIDENT, /**< pages that the clone has; the rest reads as zeroes */
 	PSS_ELFCORE_PRIVATE,  /**< of those, pages that differ from their file */
+	PSS_ELFCORE_KEPT,     /**< auxiliary pages: what the clone could not be given */
 	PSS_ELFCORE_SHARED,   /**< pages that the shared object has; the rest reads as zeroes */
 };
 
@@ -27,6 +28,7 @@ struct pss_elfcore_runs {
 	uint64_t end;
 	uint64_t address_of_file; /**< where the start of the shared object would be mapped */
 	int object_fd;
+	const struct pss_section *section;
 	struct pss_pagemap pagemap;
 };
 

@@ -26,4 +26,31 @@ enum pss_helper_kind {
 int pss_helper_run(enum pss_helper_kind kind, int (*work)(void *context), void *context,
 		   struct pss_diag *diag, int *result_ret);
 
+/** A second helper, which does what it is asked to and nothing in between. */
+struct pss_helper_aside {
+	void *stack;                 /**< its mapping, or NULL: there is none */
+	struct helper_aside *shared; /**< within it */
+	int pid;
+};
+
+#define PSS_HELPER_ASIDE_EMPTY ((struct pss_helper_aside){ 0 })
+
+/**
+ * Starts one in the folder @dir_fd, with our memory but a table of descriptors of its own, empty
+ * and as large as it may be: what it opens is not seen in the host's. It traces nothing. 0,
+ * -ENOMEM, -EAGAIN, -EOWNERDEAD.
+ */
+int pss_helper_aside_start(int dir_fd, struct pss_helper_aside *ret);
+
+/**
+ * Has it run @work(@context) and waits, which is why it may use libc. *result_ret is what it
+ * returned. -EOWNERDEAD if it was killed, -ETIMEDOUT if it is still at it after @patience_ms: it
+ * does not answer again then.
+ */
+int pss_helper_aside_ask(struct pss_helper_aside *aside, int (*work)(void *context), void *context,
+			 unsigned patience_ms, int *result_ret);
+
+/** Ends it, after what it may still be at. From the thread that started it. */
+void pss_helper_aside_end(struct pss_helper_aside *aside);
+
 #endif

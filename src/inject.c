@@ -125,9 +125,19 @@ static int next_stop(const struct pss_inject *inject, int *status_ret)
 	}
 }
 
+// Copying page tables takes milliseconds, in which we would only wait.
+static void use_time(struct pss_inject *inject)
+{
+	void (*meanwhile)(void *context) = inject->meanwhile;
+
+	inject->meanwhile = NULL;
+	if (meanwhile)
+		meanwhile(inject->meanwhile_context);
+}
+
 // Runs on to the begin or end of a system call, or to the birth of a clone. Other event stops in
 // between, such as those that SIGCONT makes, are passed over.
-static int run_on(struct pss_inject *inject, bool *has_cloned_ret)
+static int run_on(struct pss_inject *inject, bool is_cloning, bool *has_cloned_ret)
 {
 	int status = 0;
 
@@ -136,6 +146,8 @@ static int run_on(struct pss_inject *inject, bool *has_cloned_ret)
 
 		if (ptrace(PTRACE_SYSCALL, inject->tid, 0, 0) < 0)
 			return -errno;
+		if (is_cloning)
+			use_time(inject);
 		r = next_stop(inject, &status);
 		if (r < 0)
 			return r;
@@ -148,7 +160,7 @@ static int run_to_edge_of_call(struct pss_inject *inject)
 {
 	bool has_cloned;
 
-	return run_on(inject, &has_cloned);
+	return run_on(inject, false, &has_cloned);
 }
 
 // Sets the registers for a call and runs to its entry.
@@ -201,7 +213,7 @@ static int make_call(struct pss_inject *inject, uint64_t stack, long number,
 int pss_inject_call(struct pss_inject *inject, long number, const uint64_t arguments[6],
 		    int64_t *result_ret)
 {
-	int r = make_call(inject, inject->frame, number, arguments, result_ret);
+	int r = make_call(inject, inject->way_back, number, arguments, result_ret);
 
 	if (r < 0)
 		return pss_fail(inject->diag, r, "system call %ld in thread %d did not end", number,
@@ -241,16 +253,32 @@ static int read_extended(const struct pss_inject *inject, struct pss_buf *ret)
 	return 0;
 }
 
-// Lays the room out, from below: arguments, the frame home, the exit frame. The thread's stack
-// pointer is at the frame home meanwhile, so that a signal handler, or the next capturer if we are
-// killed, leaves both frames alone.
-static void lay_out(struct pss_inject *inject, size_t frame_size, size_t exit_size)
+// Lays the room out, from below: arguments, the frames of undos, the frame home, the exit frame.
+// The thread's stack pointer is at the frame that a call returns to meanwhile, so that a signal
+// handler, or the next capturer if we are killed, leaves alone those that stand.
+static void lay_out(struct pss_inject *inject, size_t frame_size, size_t small_size)
 {
 	const struct pss_arch *arch = inject->arch;
+	uint64_t at = inject->room + PSS_INJECT_ARGUMENTS;
 
 	inject->arguments = inject->room;
-	inject->frame = arch->frame_address(inject->room + PSS_INJECT_ARGUMENTS, frame_size);
-	inject->exit_frame = arch->frame_address(inject->frame + frame_size, exit_size);
+	for (unsigned i = PSS_INJECT_UNDO_MAX; inject->has_undo_room && i-- > 0;) {
+		inject->undos[i].frame = arch->frame_address(at, small_size);
+		at = inject->undos[i].frame + small_size;
+	}
+	inject->frame = arch->frame_address(at, frame_size);
+	inject->exit_frame = arch->frame_address(inject->frame + frame_size, small_size);
+	inject->way_back = inject->frame;
+}
+
+static size_t size_of_room(const struct pss_inject *inject, const struct pss_buf *extended)
+{
+	const struct pss_arch *arch = inject->arch;
+	size_t small_frames = 1 + (inject->has_undo_room ? PSS_INJECT_UNDO_MAX : 0);
+
+	return pss_align_up(PSS_INJECT_ARGUMENTS + small_frames * arch->frame_size(NULL, 0) +
+				    arch->frame_size(extended->data, extended->size) + 64,
+			    64);
 }
 
 static int build_frame(const struct pss_inject *inject, const struct pss_general *general,
@@ -348,10 +376,10 @@ static int write_frames(struct pss_inject *inject, const struct pss_buf *extende
 {
 	_cleanup_buf_ struct pss_buf image = PSS_BUF_EMPTY;
 	size_t frame_size = inject->arch->frame_size(extended->data, extended->size);
-	size_t exit_size = inject->arch->frame_size(NULL, 0);
+	size_t small_size = inject->arch->frame_size(NULL, 0);
 	int r;
 
-	lay_out(inject, frame_size, exit_size);
+	lay_out(inject, frame_size, small_size);
 	r = build_frames(inject, extended, &image);
 	if (r < 0)
 		return r;
@@ -400,6 +428,7 @@ static void start(struct pss_inject *inject, const struct pss_tracee *tracee,
 	inject->is_mapping = false;
 	inject->is_changed = false;
 	inject->has_run = false;
+	inject->undo_count = 0;
 	pss_buf_clear(&inject->saved);
 }
 
@@ -422,10 +451,7 @@ int pss_inject_begin(struct pss_inject *inject, const struct pss_tracee *tracee,
 				inject->tid);
 	inject->is_begun = true;
 	save_rseq_area(inject);
-	inject->room_size =
-		pss_align_up(PSS_INJECT_ARGUMENTS + inject->arch->frame_size(NULL, 0) +
-				     inject->arch->frame_size(extended.data, extended.size) + 64,
-			     64);
+	inject->room_size = size_of_room(inject, &extended);
 	r = on_mapping ? map_room(inject) : take_stack_room(inject);
 	if (r == 0)
 		r = write_frames(inject, &extended);
@@ -446,6 +472,8 @@ static struct pss_inject adopt(const struct pss_inject *parent, pid_t pid)
 	clone.tid = pid;
 	clone.saved = PSS_BUF_EMPTY;
 	clone.frame = parent->exit_frame;
+	clone.way_back = parent->exit_frame;
+	clone.has_undo_room = false;
 	clone.has_run = true;
 	clone.deadline_ms = CALL_DEADLINE_MS;
 	return clone;
@@ -497,7 +525,7 @@ static int try_clone(struct pss_inject *inject, struct pss_inject *clone_ret, in
 	int r = enter_call(inject, inject->frame, SYS_clone, arguments);
 
 	if (r == 0)
-		r = run_on(inject, &has_cloned);
+		r = run_on(inject, true, &has_cloned);
 	if (r == 0 && has_cloned)
 		r = meet_clone(inject, clone_ret);
 	if (r == 0 && has_cloned)
@@ -563,6 +591,8 @@ int pss_inject_end(struct pss_inject *inject)
 	if (!inject->is_begun)
 		return 0;
 	inject->is_begun = false;
+	while (inject->undo_count)
+		(void)pss_inject_pop_undo(inject);
 	if (inject->is_mapping)
 		unmap_room(inject);
 	if (inject->is_changed) {

@@ -27,6 +27,7 @@ enum {
 	PSS_INJECT_ARGUMENTS = 1024,
 	PSS_INJECT_RSEQ_MAX = 64,
 	PSS_INJECT_EXIT_STATUS = 83, /**< with which a clone exits: its zombie is known by it */
+	PSS_INJECT_UNDO_MAX = 2,
 };
 
 #define PSS_INJECT_SITE_EMPTY ((struct pss_inject_site){ 0 })
@@ -42,6 +43,14 @@ int pss_inject_survey(int proc_fd, int mem_fd, const struct pss_arch *arch, stru
 int pss_inject_verify(const struct pss_inject_site *site, int space_fd, const struct pss_arch *arch,
 		      struct pss_diag *diag);
 
+/** A call that takes back something done in the process: see pss_inject_push_undo(). */
+struct pss_inject_undo {
+	uint64_t frame; /**< where the frame that makes the call has its place */
+	uint64_t below; /**< what that call returns to: the next frame that stands */
+	long number;
+	uint64_t argument;
+};
+
 /** A thread that makes calls for us. */
 struct pss_inject {
 	struct pss_general original;
@@ -56,11 +65,18 @@ struct pss_inject {
 	struct pss_buf saved; /**< what stood in the room, if it is no mapping of ours */
 	uint64_t frame;       /**< leads the thread home */
 	uint64_t exit_frame;  /**< leads a clone to exit_group */
-	uint64_t arguments;   /**< PSS_INJECT_ARGUMENTS bytes that calls point at; in clones only */
-	uint64_t rseq_area;   /**< which the kernel rewrites in a clone, or 0 */
+	uint64_t way_back;    /**< what calls return to: the frame, or that of the last undo */
+	uint64_t arguments;   /**< PSS_INJECT_ARGUMENTS bytes that calls point at */
+	struct pss_inject_undo undos[PSS_INJECT_UNDO_MAX];
+	unsigned undo_count;
+	uint64_t rseq_area; /**< which the kernel rewrites in a clone, or 0 */
 	uint8_t rseq_saved[PSS_INJECT_RSEQ_MAX];
 	uint32_t rseq_size;
 	uint32_t deadline_ms; /**< for one call */
+	/** Work of ours to be done while the kernel makes the clone, or NULL. Called once. */
+	void (*meanwhile)(void *context);
+	void *meanwhile_context;
+	bool has_undo_room;   /**< set before begin: frames for undos can stand */
 	bool suspend_seccomp; /**< the thread has a seccomp filter */
 	bool is_begun;
 	bool is_mapping; /**< the room is a mapping that we made */
@@ -93,6 +109,30 @@ int pss_inject_begin(struct pss_inject *inject, const struct pss_tracee *tracee,
 /** Makes the call. *result_ret is what the kernel returned, a value or -errno. */
 int pss_inject_call(struct pss_inject *inject, long number, const uint64_t arguments[6],
 		    int64_t *result_ret);
+
+/**
+ * To be told right after a call that left something in the process: the call @number with
+ * @argument takes it back. If we are killed from now on, the thread makes that call on its way
+ * home, provided has_undo_room. Undone are the last first, by pss_inject_pop_undo() or, at the
+ * latest, by pss_inject_end(). On failure it is in the list all the same.
+ */
+int pss_inject_push_undo(struct pss_inject *inject, long number, uint64_t argument);
+
+/** Makes the call that was told last, whatever it returns, and forgets it. */
+int pss_inject_pop_undo(struct pss_inject *inject);
+
+/** A descriptor on its way. The caller owns both. */
+struct pss_inject_gift {
+	int fd;            /**< ours */
+	int socket;        /**< ours: -EBADF before and after, unless we are killed in between */
+	bool is_inherited; /**< without close-on-exec there */
+};
+
+/**
+ * Puts a duplicate of gift->fd into the process, by its thread. *number_ret is its number there:
+ * the lowest that was free, after two. -EMFILE if there is no room for three, -EPERM.
+ */
+int pss_inject_give(struct pss_inject *inject, struct pss_inject_gift *gift, int *number_ret);
 
 /**
  * clone(CLONE_FILES) onto the exit frame, exit signal 0. The clone is traced by us and stopped as

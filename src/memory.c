@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,7 +19,7 @@
 
 enum { FD_PATH_SIZE = 32, MAPPING_PATH_SIZE = 64 };
 
-// 0 if the process behind @dir_fd is the one that was started at that tick, and still runs.
+// 0 if the process behind @dir_fd was started at that tick, still runs, and calls itself a clone.
 static int check_start(int dir_fd, const struct pss_clone_record *clone)
 {
 	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
@@ -31,6 +32,12 @@ static int check_start(int dir_fd, const struct pss_clone_record *clone)
 	if (r < 0)
 		return r;
 	if (stat.start_ticks != clone->start_ticks || stat.state == 'Z' || stat.state == 'X')
+		return -ESRCH;
+	// Whoever is sent a section holds it, and may be named in it by who wants him read or
+	// ended.
+	if (stat.comm_size != sizeof PSS_CLONE_NAME - 1 ||
+	    memcmp(stat.comm, PSS_CLONE_NAME, stat.comm_size) != 0 ||
+	    clone->section_fd != PSS_CLONE_SECTION_FD)
 		return -ESRCH;
 	return 0;
 }
@@ -58,19 +65,52 @@ static int open_file(int dir_fd, const char *path, int *fd_ret)
 	return 0;
 }
 
+// 0 if the maker of the section could have made a clone of that process: his own, or any if he is
+// root, or if he is us. Programs that run as another user than who started them are root's in
+// /proc.
+static int check_owner(int dir_fd, const struct pss_section *section)
+{
+	struct stat st;
+
+	if (section->owner == 0 || section->owner == geteuid())
+		return 0;
+	if (fstat(dir_fd, &st) < 0)
+		return -errno;
+	return st.st_uid == section->owner ? 0 : -ESRCH;
+}
+
+static int check_clone(int dir_fd, const struct pss_clone_record *clone,
+		       const struct pss_section *section)
+{
+	int r = check_start(dir_fd, clone);
+
+	if (r == 0)
+		r = check_section(dir_fd, clone, section);
+	return r < 0 ? r : check_owner(dir_fd, section);
+}
+
+// Its files in /proc are root's alone once a process has given up its memory.
+static bool is_dying(int dir_fd)
+{
+	char byte;
+
+	return readlinkat(dir_fd, "exe", &byte, 1) < 0 && errno == ENOENT;
+}
+
 static int open_checked(const struct pss_section *section, const struct pss_clone_record *clone,
 			struct pss_memory *memory)
 {
 	int r = pss_procfs_open(clone->pid, &memory->dir_fd);
 	if (r == 0)
-		r = check_start(memory->dir_fd, clone);
-	if (r == 0)
-		r = check_section(memory->dir_fd, clone, section);
+		r = check_clone(memory->dir_fd, clone, section);
 	if (r == 0)
 		r = open_file(memory->dir_fd, "mem", &memory->mem_fd);
 	if (r == 0)
 		r = open_file(memory->dir_fd, "pagemap", &memory->pagemap_fd);
-	return r;
+	// Once more: what has passed may have become a program of another user by execve since.
+	if (r == 0)
+		r = check_clone(memory->dir_fd, clone, section);
+	return r == -EACCES && is_dying(memory->dir_fd) ? -ESRCH : r;
 }
 
 int pss_memory_open_clone(const struct pss_section *section, struct pss_diag *diag,
@@ -134,6 +174,28 @@ static void apply_patches(const struct pss_memory *memory, uint64_t address, uin
 		apply_patch(memory, pss_section_patch(memory->section, i), address, buffer, size);
 }
 
+// A page that the clone could not be given, from the section. 0 if it has none for @address.
+static size_t read_aux_page(const struct pss_memory *memory, uint64_t address, void *buffer,
+			    size_t size)
+{
+	if (!memory->section)
+		return 0;
+	for (uint32_t i = 0; i < pss_section_count(memory->section, PSS_PART_AUX_PAGES); i++) {
+		const struct pss_aux_page_record *page = pss_section_aux_page(memory->section, i);
+		const void *bytes;
+
+		if (address < page->address || address - page->address >= page->contents.size ||
+		    pss_section_bytes(memory->section, page->contents, &bytes) < 0)
+			continue;
+		uint64_t offset = address - page->address;
+		size_t n = page->contents.size - offset;
+		n = n < size ? n : size;
+		memcpy(buffer, (const uint8_t *)bytes + offset, n);
+		return n;
+	}
+	return 0;
+}
+
 int pss_memory_read(const struct pss_memory *memory, uint64_t address, void *buffer, size_t size,
 		    size_t *done_ret)
 {
@@ -151,14 +213,18 @@ int pss_memory_read(const struct pss_memory *memory, uint64_t address, void *buf
 	while (r == 0 && done < size) {
 		ssize_t n = pread(memory->mem_fd, to + done, size - done, (off_t)(address + done));
 
-		if (n > 0)
+		if (n > 0) {
 			done += (size_t)n;
-		else if (n == 0)
+		} else if (n == 0) {
 			return -ESRCH; // the address space is gone
-		else if (errno == EIO || errno == EFAULT || errno == EINVAL)
-			r = -EFAULT; // EINVAL: an address in the upper half
-		else if (errno != EINTR)
+		} else if (errno == EIO || errno == EFAULT || errno == EINVAL) {
+			// EINVAL: an address in the upper half
+			size_t kept = read_aux_page(memory, address + done, to + done, size - done);
+			done += kept;
+			r = kept > 0 ? 0 : -EFAULT;
+		} else if (errno != EINTR) {
 			return -errno;
+		}
 	}
 	apply_patches(memory, address, to, done);
 	*done_ret = done;
@@ -178,4 +244,20 @@ int pss_memory_open_mapping(const struct pss_memory *memory, uint64_t start, uin
 		return -errno;
 	*fd_ret = fd;
 	return 0;
+}
+
+int pss_memory_extent(const struct pss_memory *memory, uint64_t *bytes_ret)
+{
+	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
+	uint64_t pages;
+	int r = pss_procfs_read(memory->dir_fd, "statm", &text);
+
+	if (r < 0)
+		return r == -ENOENT ? -ESRCH : r;
+	const char *end = memchr(text.data, ' ', text.size);
+	if (!end)
+		return -EBADMSG;
+	r = pss_procfs_parse_number((const char *)text.data,
+				    (size_t)(end - (const char *)text.data), 10, &pages);
+	return r < 0 ? r : pss_mul(pages, (uint64_t)sysconf(_SC_PAGESIZE), bytes_ret);
 }

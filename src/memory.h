@@ -24,7 +24,7 @@ struct pss_memory {
 
 /**
  * Opens the memory of the section's clone, after checking that the process of that pid is the clone
- * of this very section: same start time, and it holds the section under the recorded number.
+ * of this very section: same start time, a clone's name, and it holds the section where clones do.
  * @section is borrowed for the life of *ret. -ENOENT without a clone in the section, -ESRCH if the
  * clone is gone or another process has its pid, -EACCES.
  */
@@ -50,5 +50,8 @@ int pss_memory_read(const struct pss_memory *memory, uint64_t address, void *buf
  */
 int pss_memory_open_mapping(const struct pss_memory *memory, uint64_t start, uint64_t end,
 			    int *fd_ret);
+
+/** Bytes of address space that the clone has mapped, whatever the section says. -ESRCH. */
+int pss_memory_extent(const struct pss_memory *memory, uint64_t *bytes_ret);
 
 #endif

@@ -179,6 +179,7 @@ static uint32_t region_flags(const struct pss_region_record *region)
 		{ PSS_REGION_WIPE_ON_FORK, PSSX_REGION_WIPE_ON_FORK },
 		{ PSS_REGION_DEVICE, PSSX_REGION_DEVICE },
 		{ PSS_REGION_HUGETLB, PSSX_REGION_HUGETLB },
+		{ PSS_REGION_DONT_FORK, PSSX_REGION_DONT_FORK },
 	};
 	uint32_t ret = 0;
 
@@ -232,4 +233,86 @@ int pss_native_region(const struct pss_section *section, uint32_t index, PSSX_RE
 	copy_build_id(section, region->build_id, ret);
 	(void)copy_text(section, region->path, ret->Path, sizeof ret->Path);
 	return 0;
+}
+
+static uint32_t handle_flags(const struct pss_handle_record *handle)
+{
+	static const struct {
+		uint32_t ours, theirs;
+	} table[] = {
+		{ PSS_HANDLE_CLOSE_ON_EXEC, PSSX_HANDLE_CLOSE_ON_EXEC },
+		{ PSS_HANDLE_DELETED, PSSX_HANDLE_DELETED },
+		{ PSS_HANDLE_HAS_INFO, PSSX_HANDLE_HAS_INFO },
+		{ PSS_HANDLE_HAS_INODE, PSSX_HANDLE_HAS_INODE },
+		{ PSS_HANDLE_HAS_COUNT, PSSX_HANDLE_HAS_COUNT },
+		{ PSS_HANDLE_HAS_TASK, PSSX_HANDLE_HAS_TASK },
+	};
+	uint32_t ret = 0;
+
+	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+		if (handle->flags & table[i].ours)
+			ret |= table[i].theirs;
+	return ret;
+}
+
+static int find_handle(const struct pss_section *section, uint32_t index,
+		       const struct pss_handle_record **ret)
+{
+	if (!(pss_section_header(section)->capture_flags & PSS_CAPTURE_HANDLES))
+		return -ENOENT;
+	*ret = pss_section_handle(section, index);
+	return *ret ? 0 : -ENODATA;
+}
+
+int pss_native_handle(const struct pss_section *section, uint32_t index, PSSX_HANDLE *ret)
+{
+	static_assert((int)PSSX_HANDLE_KIND_OTHER == (int)PSS_HANDLE_KIND_OTHER &&
+			      (int)PSS_HANDLE_KIND_COUNT == (int)PSSX_HANDLE_KIND_OTHER + 1,
+		      "kinds are the same");
+	const struct pss_handle_record *handle;
+	int r = find_handle(section, index, &handle);
+
+	if (r < 0)
+		return r;
+	*ret = (PSSX_HANDLE){
+		.Size = ret->Size,
+		.Descriptor = handle->fd,
+		.Kind = handle->kind < PSS_HANDLE_KIND_COUNT ? (PSSX_HANDLE_KIND)handle->kind
+							     : PSSX_HANDLE_KIND_OTHER,
+		.Flags = handle_flags(handle),
+		.OpenFlags = handle->open_flags,
+		.Mode = handle->mode,
+		.DeviceMajor = handle->device_major,
+		.DeviceMinor = handle->device_minor,
+		.MountId = handle->mount_id,
+		.Position = handle->position,
+		.Inode = handle->inode,
+		.SizeBytes = handle->size,
+		.CaptureTimeNs = unix_ns(handle->capture_time),
+	};
+	if (handle->flags & PSS_HANDLE_HAS_COUNT)
+		ret->Count = handle->count;
+	if (handle->flags & PSS_HANDLE_HAS_TASK) {
+		ret->Pid = handle->task.pid;
+		ret->Tid = handle->task.tid;
+	}
+	(void)copy_text(section, handle->link, ret->Link, sizeof ret->Link);
+	(void)copy_text(section, handle->name, ret->Name, sizeof ret->Name);
+	return 0;
+}
+
+int pss_native_handle_info(const struct pss_section *section, uint32_t index,
+			   const void **bytes_ret, size_t *size_ret)
+{
+	const struct pss_handle_record *handle;
+	int r = find_handle(section, index, &handle);
+
+	if (r < 0)
+		return r;
+	if (!(handle->flags & PSS_HANDLE_HAS_INFO))
+		return -ENOENT;
+	r = pss_section_bytes(section, handle->info, bytes_ret);
+	if (r == 0)
+		*size_ret = handle->info.size;
+	return r;
 }

@@ -21,6 +21,13 @@ int pss_native_thread(const struct pss_section *section, uint32_t index, PSSX_TH
 /** The same for regions. */
 int pss_native_region(const struct pss_section *section, uint32_t index, PSSX_REGION *ret);
 
+/** The same for descriptors. */
+int pss_native_handle(const struct pss_section *section, uint32_t index, PSSX_HANDLE *ret);
+
+/** The text of fdinfo of a descriptor, borrowed from @section. Errors as above. */
+int pss_native_handle_info(const struct pss_section *section, uint32_t index,
+			   const void **bytes_ret, size_t *size_ret);
+
 /**
  * One register set of a thread, borrowed from @section. Errors of pss_native_thread(); -ENOENT also
  * if the thread has no set of that type.

@@ -145,28 +145,26 @@ static void fill_counters(const struct pss_section *section, void *buffer)
 /** One row a class. It is there if the flag was given and the part, if any, has an entry. */
 static const struct query_class {
 	size_t length;
-	uint32_t flag;  /**< of PSS_CAPTURE_FLAGS; 0: none needed */
-	int part;       /**< that must have an entry; -1: none */
-	bool is_filled; /**< false: this release has no code for it */
+	uint32_t flag; /**< of PSS_CAPTURE_FLAGS; 0: none needed */
+	int part;      /**< that must have an entry; -1: none */
 	void (*fill)(const struct pss_section *section, void *buffer);
 } classes[] = {
-	[PSS_QUERY_PROCESS_INFORMATION] = { sizeof(PSS_PROCESS_INFORMATION), 0, -1, true,
-					    fill_process },
+	[PSS_QUERY_PROCESS_INFORMATION] = { sizeof(PSS_PROCESS_INFORMATION), 0, -1, fill_process },
 	[PSS_QUERY_VA_CLONE_INFORMATION] = { sizeof(PSS_VA_CLONE_INFORMATION), PSS_CAPTURE_VA_CLONE,
-					     PSS_PART_CLONE, true, fill_va_clone },
+					     PSS_PART_CLONE, fill_va_clone },
 	[PSS_QUERY_AUXILIARY_PAGES_INFORMATION] = { sizeof(PSS_AUXILIARY_PAGES_INFORMATION), 0,
-						    PSS_PART_AUX_PAGES, true, fill_aux_pages },
+						    PSS_PART_AUX_PAGES, fill_aux_pages },
 	[PSS_QUERY_VA_SPACE_INFORMATION] = { sizeof(PSS_VA_SPACE_INFORMATION), PSS_CAPTURE_VA_SPACE,
-					     -1, true, fill_va_space },
+					     -1, fill_va_space },
 	[PSS_QUERY_HANDLE_INFORMATION] = { sizeof(PSS_HANDLE_INFORMATION), PSS_CAPTURE_HANDLES, -1,
-					   false, fill_handles },
+					   fill_handles },
 	[PSS_QUERY_THREAD_INFORMATION] = { sizeof(PSS_THREAD_INFORMATION), PSS_CAPTURE_THREADS, -1,
-					   true, fill_threads },
+					   fill_threads },
 	// Linux keeps no trace of handles: never there, as on Windows when tracing is off.
 	[PSS_QUERY_HANDLE_TRACE_INFORMATION] = { sizeof(PSS_HANDLE_TRACE_INFORMATION), 0,
-						 PSS_PART_COUNT, true, NULL },
+						 PSS_PART_COUNT, NULL },
 	[PSS_QUERY_PERFORMANCE_COUNTERS] = { sizeof(PSS_PERFORMANCE_COUNTERS),
-					     PSS_CREATE_MEASURE_PERFORMANCE, PSS_PART_FIGURES, true,
+					     PSS_CREATE_MEASURE_PERFORMANCE, PSS_PART_FIGURES,
 					     fill_counters },
 };
 
@@ -187,7 +185,7 @@ int pss_query_check(const struct pss_section *section, unsigned class, size_t le
 		return -EMSGSIZE;
 	if (!is_present(section, &classes[class]))
 		return -ENOENT;
-	return classes[class].is_filled ? 0 : -EOPNOTSUPP;
+	return 0;
 }
 
 void pss_query_fill(const struct pss_section *section, unsigned class, void *buffer)

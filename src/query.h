@@ -10,8 +10,7 @@
 
 /**
  * The documented checks in their order: -EINVAL for an unknown class, -EMSGSIZE if @length is not
- * exactly that of the class, -ENOENT if the section does not hold it, -EOPNOTSUPP if this release
- * cannot give it.
+ * exactly that of the class, -ENOENT if the section does not hold it.
  */
 int pss_query_check(const struct pss_section *section, unsigned class, size_t length);
 

@@ -23,6 +23,7 @@
 enum {
 	LOWEST_FD = 3,
 	REGSET_ALIGNMENT = 8,
+	STAT_BLOCK_SIZE = 512,
 	SEALS = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL,
 };
 
@@ -41,7 +42,10 @@ static const uint32_t record_sizes[PSS_PART_COUNT] = {
 	[PSS_PART_BYTES] = 1,
 };
 
-// Parts that hold one record and no more.
+// Auxiliary pages are looked up one after the other: more than a budget's worth is a hang.
+enum { AUX_PAGES_MAX = 4096 };
+
+// Parts that hold one record and no more, and others with a limit.
 static uint32_t count_max(enum pss_part part)
 {
 	switch (part) {
@@ -49,6 +53,8 @@ static uint32_t count_max(enum pss_part part)
 	case PSS_PART_CLONE:
 	case PSS_PART_FIGURES:
 		return 1;
+	case PSS_PART_AUX_PAGES:
+		return AUX_PAGES_MAX;
 	default:
 		return UINT32_MAX;
 	}
@@ -258,6 +264,9 @@ int pss_section_open(int fd, struct pss_section *ret)
 		return -EBADF;
 	if (fstat(fd, &st) < 0 || st.st_size < (off_t)sizeof(struct pss_section_header))
 		return -EBADF;
+	// One with holes is not ours: a walk would fill them, and they may be larger than memory.
+	if ((uint64_t)st.st_blocks * STAT_BLOCK_SIZE < (uint64_t)st.st_size)
+		return -EBADF;
 
 	size_t size = (size_t)st.st_size;
 	void *data = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
@@ -272,6 +281,7 @@ int pss_section_open(int fd, struct pss_section *ret)
 		.size = size,
 		.device = st.st_dev,
 		.inode = st.st_ino,
+		.owner = st.st_uid,
 	};
 	return 0;
 }
@@ -335,6 +345,33 @@ const struct pss_region_record *pss_section_region(const struct pss_section *sec
 						   uint32_t index)
 {
 	return pss_section_record(section, PSS_PART_REGIONS, index);
+}
+
+uint32_t pss_section_regions_up_to(const struct pss_section *section, uint64_t address)
+{
+	uint32_t low = 0;
+	uint32_t high = pss_section_count(section, PSS_PART_REGIONS);
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		const struct pss_region_record *region = pss_section_region(section, middle);
+
+		if (region && region->start <= address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+const struct pss_region_record *pss_section_region_at(const struct pss_section *section,
+						      uint64_t address)
+{
+	uint32_t count = pss_section_regions_up_to(section, address);
+	const struct pss_region_record *region =
+		count > 0 ? pss_section_region(section, count - 1) : NULL;
+
+	return region && address < region->end ? region : NULL;
 }
 
 const struct pss_handle_record *pss_section_handle(const struct pss_section *section,

@@ -57,6 +57,7 @@ struct pss_section {
 	size_t size;
 	dev_t device; /**< of the memfd: with inode, the section's identity */
 	ino_t inode;
+	uid_t owner; /**< who made it: believed as far as what he could have done himself */
 };
 
 #define PSS_SECTION_EMPTY ((struct pss_section){ 0 })
@@ -96,6 +97,12 @@ const struct pss_thread_record *pss_section_thread(const struct pss_section *sec
 						   uint32_t index);
 const struct pss_region_record *pss_section_region(const struct pss_section *section,
 						   uint32_t index);
+/** How many regions begin at or below @address. Of records in no order, some number. */
+uint32_t pss_section_regions_up_to(const struct pss_section *section, uint64_t address);
+
+/** The region that holds @address, or NULL. Of records in no order it may find none. */
+const struct pss_region_record *pss_section_region_at(const struct pss_section *section,
+						      uint64_t address);
 const struct pss_handle_record *pss_section_handle(const struct pss_section *section,
 						   uint32_t index);
 const struct pss_aux_page_record *pss_section_aux_page(const struct pss_section *section,

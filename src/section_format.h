@@ -24,7 +24,7 @@ enum pss_part {
 	PSS_PART_THREADS,   /**< struct pss_thread_record, in order of capture */
 	PSS_PART_REGIONS,   /**< struct pss_region_record, by address */
 	PSS_PART_HANDLES,   /**< struct pss_handle_record, by number */
-	PSS_PART_AUX_PAGES, /**< struct pss_aux_page_record: what a clone cannot hold, by address */
+	PSS_PART_AUX_PAGES, /**< struct pss_aux_page_record, in order of capture */
 	PSS_PART_PATCHES,   /**< struct pss_patch_record: bytes that stood where we wrote */
 	PSS_PART_AUXV,      /**< the auxiliary vector, bytes as /proc/PID/auxv gives them */
 	PSS_PART_REGISTERS, /**< chains of struct pss_regset_record, one chain a thread */
@@ -108,6 +108,11 @@ struct pss_process_record {
 	struct pss_bytes_ref command_line; /**< arguments, each ended by a NUL */
 };
 static_assert(sizeof(struct pss_process_record) == 248, "on-disk layout");
+
+/** How a clone calls itself, and the number under which it holds its section: what a process that
+ * somebody else names as his clone does not. */
+#define PSS_CLONE_NAME "procsnap-clone"
+enum { PSS_CLONE_SECTION_FD = 2 };
 
 /** The copy-on-write clone. Believe nothing here before pss_memory_open_clone() has checked it. */
 struct pss_clone_record {
@@ -276,9 +281,11 @@ enum pss_handle_flag {
 	PSS_HANDLE_CLOSE_ON_EXEC = 1 << 0,
 	PSS_HANDLE_DELETED = 1 << 1,   /**< the name it was opened by is gone */
 	PSS_HANDLE_HAS_INFO = 1 << 2,  /**< open_flags, position, mount_id and info are known */
-	PSS_HANDLE_HAS_NAME = 1 << 3,  /**< asked for, and known */
+	PSS_HANDLE_HAS_NAME = 1 << 3,  /**< asked for, and there is one */
 	PSS_HANDLE_HAS_INODE = 1 << 4, /**< inode, device, mode and size are known */
-	PSS_HANDLE_HAS_VALUE = 1 << 5, /**< asked for, and the union is filled */
+	PSS_HANDLE_HAS_COUNT = 1 << 5, /**< count is known */
+	PSS_HANDLE_HAS_TASK = 1 << 6,  /**< pid and tid of task are known */
+	PSS_HANDLE_HAS_TASK_STATE = 1 << 7, /**< and the rest of it */
 };
 
 /** What a process or thread descriptor refers to, as it was. */
@@ -323,11 +330,9 @@ static_assert(sizeof(struct pss_handle_record) == 160, "on-disk layout");
 struct pss_aux_page_record {
 	uint64_t address;
 	uint64_t capture_time;
-	uint32_t region; /**< index of its region, or UINT32_MAX */
-	uint32_t reserved;
-	struct pss_bytes_ref contents; /**< one page, or nothing: it could not be read */
+	struct pss_bytes_ref contents; /**< one page */
 };
-static_assert(sizeof(struct pss_aux_page_record) == 40, "on-disk layout");
+static_assert(sizeof(struct pss_aux_page_record) == 32, "on-disk layout");
 
 /** The clone's bytes at @address are ours; the target's own were @bytes. */
 struct pss_patch_record {

@@ -26,6 +26,7 @@ enum {
 	BLOCK_DEADLINE_MS = 50,
 	WAIT_SLICE_NS = 200 * 1000,
 	ALARM_NS = 20 * 1000 * 1000,
+	SEIZE_TRIES = 5,
 	REGSET_ROOM = 64 * 1024,
 	SIGNAL_SET_SIZE = 8,
 	EVENT_SHIFT = 16,
@@ -221,36 +222,57 @@ static void stop_alarm(timer_t timer)
 	(void)syscall(SYS_rt_sigprocmask, SIG_BLOCK, &alarm, NULL, SIGNAL_SET_SIZE);
 }
 
-static int refuse_seizing(struct pss_tracee *tracee, const struct pss_tracee_thread *thread,
-			  int error)
+static pid_t tracer_of(struct pss_tracee *tracee, pid_t tid)
 {
 	struct pss_procfs_status status = { 0 };
 	char path[64];
 
-	(void)snprintf(path, sizeof path, "task/%d/status", thread->tid);
-	if (error == -EPERM && pss_procfs_read(tracee->proc_fd, path, &tracee->scratch) == 0 &&
+	(void)snprintf(path, sizeof path, "task/%d/status", tid);
+	if (pss_procfs_read(tracee->proc_fd, path, &tracee->scratch) < 0 ||
 	    pss_procfs_parse_status((const char *)tracee->scratch.data, tracee->scratch.size,
-				    &status) == 0 &&
-	    status.tracer_pid)
+				    &status) < 0)
+		return 0;
+	return status.tracer_pid;
+}
+
+static int refuse_seizing(struct pss_tracee *tracee, const struct pss_tracee_thread *thread,
+			  int error)
+{
+	pid_t tracer = error == -EPERM ? tracer_of(tracee, thread->tid) : 0;
+
+	if (tracer)
 		return pss_fail(tracee->diag, -EBUSY,
 				"thread %d of process %d is traced by process %d", thread->tid,
-				tracee->pid, status.tracer_pid);
+				tracee->pid, tracer);
 	return pss_fail(tracee->diag, error, "cannot seize thread %d of process %d", thread->tid,
 			tracee->pid);
 }
 
+// EPERM is said of a thread that another capturer holds, too, and he may have let go of it by the
+// time one looks for him.
+static int try_to_seize(struct pss_tracee *tracee, pid_t tid)
+{
+	for (int tries = 1;; tries++) {
+		if (ptrace(PTRACE_SEIZE, tid, 0, 0) == 0)
+			return 0;
+		if (errno != EPERM || tries == SEIZE_TRIES)
+			return -errno;
+		if (tracer_of(tracee, tid))
+			return -EPERM;
+	}
+}
+
 static int seize(struct pss_tracee *tracee, struct pss_tracee_thread *thread)
 {
-	// Twice: another capturer may have let go of it in this moment.
-	if (ptrace(PTRACE_SEIZE, thread->tid, 0, 0) == 0 ||
-	    (errno == EPERM && ptrace(PTRACE_SEIZE, thread->tid, 0, 0) == 0)) {
+	int error = try_to_seize(tracee, thread->tid);
+
+	if (error == 0) {
 		thread->state = PSS_TRACEE_SEIZED;
 		return 0;
 	}
 
-	int error = errno;
 	struct pss_procfs_stat stat;
-	if (error == ESRCH || read_thread_stat(tracee, thread->tid, &stat) < 0) {
+	if (error == -ESRCH || read_thread_stat(tracee, thread->tid, &stat) < 0) {
 		thread->state = PSS_TRACEE_GONE;
 		return 0;
 	}
@@ -259,7 +281,7 @@ static int seize(struct pss_tracee *tracee, struct pss_tracee_thread *thread)
 		thread->state = thread->tid == tracee->pid ? PSS_TRACEE_DEAD : PSS_TRACEE_GONE;
 		return 0;
 	}
-	return refuse_seizing(tracee, thread, -error);
+	return refuse_seizing(tracee, thread, error);
 }
 
 static void interrupt(struct pss_tracee *tracee, struct pss_tracee_thread *thread)

@@ -7,49 +7,12 @@
 #include <string.h>
 
 #include "arch.h"
+#include "walk_handles.h"
 #include "winvalue.h"
 
 static void *pointer(uint64_t address)
 {
 	return (void *)(uintptr_t)address;
-}
-
-/** PAGE_* of a mapping. Linux knows no page that can be written and not read. */
-static DWORD page_protection(const struct pss_region_record *region)
-{
-	// In a private mapping of a file, writing makes a copy.
-	bool is_copied = !(region->flags & PSS_REGION_SHARED) &&
-			 (region->kind == PSS_REGION_MAPPED || region->kind == PSS_REGION_IMAGE);
-	bool is_executable = region->protection & PSS_REGION_EXECUTE;
-
-	if (region->protection & PSS_REGION_WRITE) {
-		if (is_executable)
-			return is_copied ? PAGE_EXECUTE_WRITECOPY : PAGE_EXECUTE_READWRITE;
-		return is_copied ? PAGE_WRITECOPY : PAGE_READWRITE;
-	}
-	if (region->protection & PSS_REGION_READ)
-		return is_executable ? PAGE_EXECUTE_READ : PAGE_READONLY;
-	return is_executable ? PAGE_EXECUTE : PAGE_NOACCESS;
-}
-
-/** Address space set aside: nothing can be there, and nothing is. */
-static bool is_reserved(const struct pss_region_record *region)
-{
-	return region->kind == PSS_REGION_PRIVATE && region->protection == 0 &&
-	       !(region->flags & PSS_REGION_SHARED) &&
-	       (region->resident_bytes == 0 || region->resident_bytes == PSS_RESIDENT_UNKNOWN);
-}
-
-static DWORD region_type(const struct pss_region_record *region)
-{
-	switch (region->kind) {
-	case PSS_REGION_IMAGE:
-		return MEM_IMAGE;
-	case PSS_REGION_MAPPED:
-		return MEM_MAPPED;
-	default:
-		return MEM_PRIVATE;
-	}
 }
 
 static void fill_region(const struct pss_section *section, uint32_t index,
@@ -58,14 +21,16 @@ static void fill_region(const struct pss_section *section, uint32_t index,
 	const struct pss_region_record *region = pss_section_region(section, index);
 	uint32_t flags = pss_section_header(section)->capture_flags;
 	PSS_VA_SPACE_ENTRY *value = &entry->value.region;
+	MEMORY_BASIC_INFORMATION basic;
 
-	value->BaseAddress = pointer(region->start);
-	value->AllocationBase = pointer(region->allocation_base);
-	value->AllocationProtect = page_protection(region);
-	value->RegionSize = region->end - region->start;
-	value->State = is_reserved(region) ? MEM_RESERVE : MEM_COMMIT;
-	value->Protect = value->AllocationProtect;
-	value->Type = region_type(region);
+	pss_winvalue_region(region, &basic);
+	value->BaseAddress = basic.BaseAddress;
+	value->AllocationBase = basic.AllocationBase;
+	value->AllocationProtect = basic.AllocationProtect;
+	value->RegionSize = basic.RegionSize;
+	value->State = basic.State;
+	value->Protect = basic.Protect;
+	value->Type = basic.Type;
 	if (!(flags & PSS_CAPTURE_VA_SPACE_SECTION_INFORMATION))
 		return;
 	// [heap] and [stack] are descriptions, not files.
@@ -130,21 +95,36 @@ static void fill_name(const struct pss_section *section, uint32_t index,
 	entry->text = pss_section_thread(section, index)->name;
 }
 
+static void fill_aux_page(const struct pss_section *section, uint32_t index,
+			  struct pss_walk_entry *entry)
+{
+	const struct pss_aux_page_record *page = pss_section_aux_page(section, index);
+	const struct pss_region_record *region = pss_section_region_at(section, page->address);
+	PSS_AUXILIARY_PAGE_ENTRY *value = &entry->value.aux_page;
+
+	if (region)
+		pss_winvalue_region(region, &value->BasicInformation);
+	value->BasicInformation.BaseAddress = pointer(page->address);
+	value->BasicInformation.RegionSize = pss_section_header(section)->page_size;
+	value->Address = pointer(page->address);
+	value->CaptureTime = pss_winvalue_filetime(page->capture_time);
+	entry->contents = page->contents;
+}
+
 /** One row a class. It is there if the flag was given; without a flag, if the part has an entry. */
 static const struct walk_class {
 	size_t length;
 	uint32_t flag; /**< of PSS_CAPTURE_FLAGS, or 0 */
 	enum pss_part part;
-	/** NULL: this release has no code for it. */
 	void (*fill)(const struct pss_section *section, uint32_t index,
 		     struct pss_walk_entry *entry);
 } classes[PSS_WALK_CLASS_COUNT] = {
 	[PSS_WALK_AUXILIARY_PAGES] = { sizeof(PSS_AUXILIARY_PAGE_ENTRY), 0, PSS_PART_AUX_PAGES,
-				       NULL },
+				       fill_aux_page },
 	[PSS_WALK_VA_SPACE] = { sizeof(PSS_VA_SPACE_ENTRY), PSS_CAPTURE_VA_SPACE, PSS_PART_REGIONS,
 				fill_region },
 	[PSS_WALK_HANDLES] = { sizeof(PSS_HANDLE_ENTRY), PSS_CAPTURE_HANDLES, PSS_PART_HANDLES,
-			       NULL },
+			       pss_walk_handles_fill },
 	[PSS_WALK_THREADS] = { sizeof(PSS_THREAD_ENTRY), PSS_CAPTURE_THREADS, PSS_PART_THREADS,
 			       fill_thread },
 	[PSS_WALK_THREAD_NAME] = { sizeof(PSS_THREAD_NAME), PSS_CAPTURE_THREADS, PSS_PART_THREADS,
@@ -166,7 +146,7 @@ int pss_walk_check(const struct pss_section *section, unsigned class, size_t len
 		return -EMSGSIZE;
 	if (!is_present(section, &classes[class]))
 		return -ENOENT;
-	return classes[class].fill ? 0 : -EOPNOTSUPP;
+	return 0;
 }
 
 uint32_t pss_walk_count(const struct pss_section *section, unsigned class)
@@ -186,7 +166,10 @@ void pss_walk_fill(const struct pss_section *section, unsigned class, uint32_t i
 void pss_walk_set_text(struct pss_walk_entry *entry, unsigned class, const WCHAR *text,
 		       uint16_t size)
 {
-	if (class == PSS_WALK_VA_SPACE) {
+	if (class == PSS_WALK_HANDLES) {
+		entry->value.handle.ObjectName = text;
+		entry->value.handle.ObjectNameLength = size;
+	} else if (class == PSS_WALK_VA_SPACE) {
 		entry->value.region.MappedFileName = text;
 		entry->value.region.MappedFileNameLength = size;
 	} else if (class == PSS_WALK_THREAD_NAME) {
@@ -210,4 +193,10 @@ void pss_walk_set_context(const struct pss_section *section, struct pss_walk_ent
 					 context);
 	entry->value.thread.ContextRecord = context;
 	entry->value.thread.SizeOfContextRecord = (WORD)entry->context_size;
+}
+
+void pss_walk_set_contents(struct pss_walk_entry *entry, void *contents)
+{
+	entry->value.aux_page.PageContents = contents;
+	entry->value.aux_page.PageSize = (DWORD)entry->contents.size;
 }

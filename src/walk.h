@@ -22,8 +22,9 @@ struct pss_walk_entry {
 		PSS_THREAD_ENTRY thread;
 		PSS_THREAD_NAME name;
 	} value;
-	size_t size;               /**< of the structure */
-	struct pss_bytes_ref text; /**< UTF-8 for its one text, or nothing */
+	size_t size;                   /**< of the structure */
+	struct pss_bytes_ref text;     /**< UTF-8 for its one text, or nothing */
+	struct pss_bytes_ref contents; /**< of an auxiliary page, or nothing */
 	/** Borrowed from the section: the thread whose registers make the ContextRecord, or NULL.
 	 */
 	const struct pss_thread_record *context_thread;
@@ -32,8 +33,7 @@ struct pss_walk_entry {
 
 /**
  * The documented checks in their order: -EINVAL for an unknown class, -EMSGSIZE if @length is not
- * exactly that of the class, -ENOENT if the kind was not captured, -EOPNOTSUPP if this release
- * cannot give it.
+ * exactly that of the class, -ENOENT if the kind was not captured.
  */
 int pss_walk_check(const struct pss_section *section, unsigned class, size_t length);
 
@@ -47,6 +47,9 @@ void pss_walk_fill(const struct pss_section *section, unsigned class, uint32_t i
 /** Puts a text of @size bytes, terminator not counted, into an entry of @class. */
 void pss_walk_set_text(struct pss_walk_entry *entry, unsigned class, const WCHAR *text,
 		       uint16_t size);
+
+/** Puts a copy of entry->contents into the entry of an auxiliary page. */
+void pss_walk_set_contents(struct pss_walk_entry *entry, void *contents);
 
 /** Makes the ContextRecord at @context, entry->context_size bytes aligned to 16. */
 void pss_walk_set_context(const struct pss_section *section, struct pss_walk_entry *entry,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Values of Linux in the words of Windows: priority classes and levels, times, exit codes. Pure;
-// query and walk share them.
+// Values of Linux in the words of Windows: priority classes and levels, times, exit codes, regions.
+// Pure; whatever answers in Windows' words shares them.
 #ifndef PSS_WINVALUE_H
 #define PSS_WINVALUE_H
 
@@ -8,10 +8,23 @@
 
 #include <win32.h>
 
+#include "section_format.h"
+
 /**
- * The Win32 priority class for a policy and a nice value, by the bands that .NET uses on Linux:
- * real-time policies and nice below -15 are real-time, below -10 high, below -5 above normal, up to
- * 0 normal, up to 10 below normal; the rest and SCHED_IDLE are idle.
+ * The Win32 priority class for a policy and a nice value. The bands are those by which .NET's
+ * Process.PriorityClass reads nice values on Linux, but for -5 to -1: .NET calls them below normal,
+ * though they are more urgent than 0; here they are normal. Policies are ours: .NET does not look
+ * at them. The levels are Windows' own for a thread of normal priority in such a class.
+ *
+ *	policy or nice                class          level
+ *	FIFO, RR, DEADLINE            REALTIME       24
+ *	-20 to -16                    REALTIME       24
+ *	-15 to -11                    HIGH           13
+ *	-10 to -6                     ABOVE_NORMAL   10
+ *	-5 to 0                       NORMAL         8
+ *	1 to 10                       BELOW_NORMAL   6
+ *	11 to 19                      IDLE           4
+ *	IDLE                          IDLE           4
  */
 uint32_t pss_winvalue_priority_class(uint32_t policy, int32_t nice);
 
@@ -26,5 +39,8 @@ FILETIME pss_winvalue_filetime(uint64_t ticks);
 
 /** A wait(2) status as an exit code: the code itself, or 128 plus the signal. */
 uint32_t pss_winvalue_exit_code(uint32_t wait_status);
+
+/** A region as VirtualQuery describes it from its first byte on. Every byte of *ret is set. */
+void pss_winvalue_region(const struct pss_region_record *region, MEMORY_BASIC_INFORMATION *ret);
 
 #endif

@@ -79,32 +79,6 @@ static void a_walk_has_as_many_entries_as_the_query_says_and_stays_exhausted(voi
 	assert_success(PssWalkMarkerFree(marker));
 }
 
-static void checks_come_in_the_order_handle_class_length_presence(void **state)
-{
-	HPSS bare = harness_capture(target, PSS_CAPTURE_NONE);
-	HPSSWALK marker = new_marker();
-	uint8_t buffer[256];
-
-	(void)state;
-	assert_int_equal(PssWalkSnapshot(NULL, PSS_WALK_THREADS, marker, buffer, 1),
-			 ERROR_INVALID_HANDLE);
-	assert_int_equal(PssWalkSnapshot(snapshot, PSS_WALK_THREADS, NULL, buffer, 1),
-			 ERROR_INVALID_HANDLE);
-	assert_int_equal(PssWalkSnapshot(bare, (PSS_WALK_INFORMATION_CLASS)5, marker, buffer, 1),
-			 ERROR_INVALID_PARAMETER);
-	assert_int_equal(PssWalkSnapshot(bare, PSS_WALK_THREADS, marker, buffer,
-					 sizeof(PSS_THREAD_ENTRY) + 1),
-			 ERROR_BAD_LENGTH);
-	assert_int_equal(
-		PssWalkSnapshot(bare, PSS_WALK_THREADS, marker, buffer, sizeof(PSS_THREAD_ENTRY)),
-		ERROR_NOT_FOUND);
-	assert_int_equal(PssWalkSnapshot(bare, PSS_WALK_VA_SPACE, marker, buffer,
-					 sizeof(PSS_VA_SPACE_ENTRY)),
-			 ERROR_NOT_FOUND);
-	assert_success(PssWalkMarkerFree(marker));
-	harness_free_snapshot(bare);
-}
-
 static void a_null_buffer_probes_and_does_not_advance(void **state)
 {
 	HPSSWALK marker = new_marker();
@@ -119,24 +93,6 @@ static void a_null_buffer_probes_and_does_not_advance(void **state)
 				 ERROR_MORE_DATA);
 	assert_success(walk_threads(snapshot, marker, &entry));
 	assert_int_equal(entry.ThreadId, first.ThreadId);
-	assert_success(PssWalkMarkerFree(marker));
-}
-
-static void a_position_is_restored(void **state)
-{
-	HPSSWALK marker = new_marker();
-	PSS_THREAD_ENTRY entry, third;
-	ULONG_PTR position;
-
-	(void)state;
-	assert_success(walk_threads(snapshot, marker, &entry));
-	assert_success(walk_threads(snapshot, marker, &entry));
-	assert_success(PssWalkMarkerGetPosition(marker, &position));
-	assert_success(walk_threads(snapshot, marker, &third));
-	assert_success(PssWalkMarkerSeekToBeginning(marker));
-	assert_success(PssWalkMarkerSetPosition(marker, position));
-	assert_success(walk_threads(snapshot, marker, &entry));
-	assert_int_equal(entry.ThreadId, third.ThreadId);
 	assert_success(PssWalkMarkerFree(marker));
 }
 
@@ -399,9 +355,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_walk_has_as_many_entries_as_the_query_says_and_stays_exhausted),
-		cmocka_unit_test(checks_come_in_the_order_handle_class_length_presence),
 		cmocka_unit_test(a_null_buffer_probes_and_does_not_advance),
-		cmocka_unit_test(a_position_is_restored),
 		cmocka_unit_test(one_marker_serves_one_class_after_another),
 		cmocka_unit_test(thread_names_come_in_the_order_of_threads),
 		cmocka_unit_test(pointers_live_as_long_as_the_marker),

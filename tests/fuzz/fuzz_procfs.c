@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "procfs.h"
+#include "procfs_fds.h"
 #include "section_format.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -120,10 +121,26 @@ static void fuzz_numbers(const char *text, size_t size)
 	must(r < 0 || pid == -1 || pid > 0);
 }
 
+static void fuzz_fdinfo(const char *text, size_t size)
+{
+	const uint32_t known = PSS_FDINFO_INODE | PSS_FDINFO_COUNT | PSS_FDINFO_PID |
+			       PSS_FDINFO_CLOCK | PSS_FDINFO_BPF;
+	struct pss_procfs_fdinfo info;
+	int r = pss_procfs_parse_fdinfo(text, size, &info);
+
+	must(is_result(r));
+	if (r < 0)
+		return;
+	must((info.fields & ~known) == 0);
+	must(memmem(text, size, "flags:", 6) != NULL);
+	must(info.count == 0 || info.fields & PSS_FDINFO_COUNT);
+	must(info.inode == 0 || info.fields & PSS_FDINFO_INODE);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static void (*const parsers[])(const char *text, size_t size) = {
-		fuzz_stat, fuzz_status, fuzz_maps, fuzz_syscall, fuzz_numbers,
+		fuzz_stat, fuzz_status, fuzz_maps, fuzz_syscall, fuzz_numbers, fuzz_fdinfo,
 	};
 
 	if (size == 0)

@@ -90,6 +90,8 @@ static void check_section(const struct pss_section *section)
 	const struct pss_process_record *process = pss_section_process(section);
 	const struct pss_thread_record *thread;
 	const struct pss_region_record *region;
+	const struct pss_handle_record *handle;
+	const struct pss_aux_page_record *page;
 	const struct pss_patch_record *patch;
 
 	check_parts(section);
@@ -109,6 +111,13 @@ static void check_section(const struct pss_section *section)
 		follow(section, region->path);
 		follow(section, region->build_id);
 	}
+	for (uint32_t i = 0; (handle = pss_section_handle(section, i)); i++) {
+		follow(section, handle->link);
+		follow(section, handle->name);
+		follow(section, handle->info);
+	}
+	for (uint32_t i = 0; (page = pss_section_aux_page(section, i)); i++)
+		follow(section, page->contents);
 	for (uint32_t i = 0; (patch = pss_section_patch(section, i)); i++)
 		follow(section, patch->bytes);
 }

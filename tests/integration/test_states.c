@@ -89,6 +89,35 @@ static void a_target_whose_leader_is_gone(void **state)
 
 // Either the rest is captured and the thread is marked, or the time-out is reported; the target
 // goes on in both cases.
+// Without the leader's stack the calls need pages of ours: no mapping of the snapshot may be made
+// of them, nor longer by them. The clock's pages are as in every process.
+static void pages_that_we_mapped_are_not_listed(void **state)
+{
+	_cleanup_target_ struct target *target = target_start("leader_gone", NULL);
+	char path[64], line[128];
+	PSSX_REGION region = { .Size = sizeof(region) };
+	DWORD index = 0;
+
+	(void)state;
+	HPSS snapshot = harness_capture(target, FULL | PSS_CAPTURE_VA_SPACE);
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/maps", target->pid,
+		       (pid_t)target_value(target, "server_tid"));
+	char *maps = harness_read_file(path);
+	for (char *at = maps; at && *at; at = strchr(at, '\n') + 1) {
+		assert_success(PssxQueryRegion(snapshot, index++, &region));
+		int length =
+			snprintf(line, sizeof(line), "%08llx-%08llx ",
+				 (unsigned long long)region.Start, (unsigned long long)region.End);
+		if (strncmp(at, line, (size_t)length) != 0)
+			harness_fail("region %u is %s, not %.40s", index - 1, line, at);
+		region.Size = sizeof(region);
+	}
+	assert_int_equal(PssxQueryRegion(snapshot, index, &region), ERROR_NO_MORE_ITEMS);
+	free(maps);
+	harness_free_snapshot(snapshot);
+	target_assert_unharmed(target);
+}
+
 static void a_thread_in_vfork_does_not_hang_the_capture(void **state)
 {
 	_cleanup_target_ struct target *target = target_start("vfork", NULL);
@@ -312,6 +341,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_stopped_target_stays_stopped),
 		cmocka_unit_test(a_target_whose_leader_is_gone),
+		cmocka_unit_test(pages_that_we_mapped_are_not_listed),
 		cmocka_unit_test(a_thread_in_vfork_does_not_hang_the_capture),
 		cmocka_unit_test(a_traced_target_is_refused_by_name),
 		cmocka_unit_test(an_undumpable_target_is_captured_by_root),

@@ -18,7 +18,7 @@ enum memory_expectation {
 	X(read_only, MEMORY_POINT_IN_TIME)                                                         \
 	X(no_access, MEMORY_POINT_IN_TIME)                                                         \
 	X(untouched, MEMORY_ZERO)                                                                  \
-	X(dont_fork, MEMORY_MISSING)                                                               \
+	X(dont_fork, MEMORY_POINT_IN_TIME)                                                         \
 	X(wipe_on_fork, MEMORY_ZERO)                                                               \
 	X(dont_dump, MEMORY_POINT_IN_TIME)                                                         \
 	X(shared_anonymous, MEMORY_LIVE)                                                           \

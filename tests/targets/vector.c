@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Specimen: threads that compute with all vector registers and the x87, with a rounding mode of
-// their own, and notice when any of it changes under them: vector [THREADS].
+// their own, and notice when any of it changes under them: vector [THREADS [leader]]. With leader,
+// the leader is one of them and another thread serves.
 #include "target.h"
 
 #if defined(__x86_64__)
@@ -73,6 +74,16 @@ static void *run(void *arg)
 	return NULL;
 }
 
+static void *serve(void *arg)
+{
+	(void)arg;
+	target_wait_beat();
+	target_say("server_tid", (uint64_t)target_tid());
+	target_ready();
+	target_serve(NULL);
+	return NULL;
+}
+
 int main(int argc, char **argv)
 {
 	uint64_t threads = target_number(argc, argv, 1, 2);
@@ -84,6 +95,10 @@ int main(int argc, char **argv)
 						    : compute_sse;
 	for (uint64_t i = 0; i < threads; i++)
 		target_thread(run, NULL);
+	if (argc > 2) {
+		target_thread(serve, NULL);
+		run(NULL);
+	}
 	target_wait_beat();
 	target_ready();
 	target_serve(NULL);

@@ -3,19 +3,24 @@
 // functions on the calling process.
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 #include <processsnapshot.h>
 
 #include "fixture_section.h"
+#include "procfs.h"
 
 static HPSS make(void)
 {
@@ -127,7 +132,9 @@ static void test_a_duplicate_of_the_clone_handle_survives_the_free(void **state)
 
 	(void)state;
 	assert_int_equal(free_here(snapshot), ERROR_SUCCESS);
-	assert_int_equal(GetProcessId((HANDLE)(intptr_t)copy), FIXTURE_CLONE_PID + (1 << 23));
+	// It stands for the clone, of which nothing is left: it is not merely a bad handle.
+	assert_int_equal(GetProcessId((HANDLE)(intptr_t)copy), 0);
+	assert_int_equal(GetLastError(), ERROR_INVALID_PARAMETER);
 	assert_true(CloseHandle((HANDLE)(intptr_t)copy));
 	assert_int_equal(fcntl(copy, F_GETFD), -1);
 }
@@ -157,7 +164,7 @@ static void test_free_names_the_holder_not_the_captured_process(void **state)
 	(void)state;
 	assert_non_null(self);
 	assert_non_null(other);
-	assert_int_equal(PssFreeSnapshot(other, snapshot), ERROR_NOT_SUPPORTED);
+	assert_int_equal(PssFreeSnapshot(other, snapshot), ERROR_INVALID_HANDLE);
 	assert_int_equal(PssFreeSnapshot(NULL, snapshot), ERROR_INVALID_HANDLE);
 	assert_int_equal(PssFreeSnapshot((HANDLE)snapshot, snapshot), ERROR_INVALID_HANDLE);
 	assert_true(is_open(snapshot));
@@ -184,6 +191,93 @@ static void test_a_dead_clone_reads_as_partial_copy_with_0_bytes(void **state)
 	assert_int_equal(GetLastError(), ERROR_ACCESS_DENIED);
 	assert_int_equal(free_here(snapshot), ERROR_SUCCESS);
 	assert_int_equal(free_here(without), ERROR_SUCCESS);
+}
+
+// A child that shares our descriptors, so that it holds a section under our number of it.
+static pid_t start_holder(const char *name)
+{
+	pid_t pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		(void)prctl(PR_SET_NAME, name);
+		(void)kill(getpid(), SIGSTOP); // ready
+		for (;;)
+			(void)pause();
+	}
+	assert_int_equal(waitpid(pid, NULL, WUNTRACED), pid);
+	assert_int_equal(kill(pid, SIGCONT), 0);
+	return pid;
+}
+
+static uint64_t start_ticks_of(pid_t pid)
+{
+	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
+	_cleanup_close_ int dir = -EBADF;
+	struct pss_procfs_stat stat;
+
+	assert_int_equal(pss_procfs_open(pid, &dir), 0);
+	assert_int_equal(pss_procfs_read(dir, "stat", &text), 0);
+	assert_int_equal(pss_procfs_parse_stat((char *)text.data, text.size, &stat), 0);
+	return stat.start_ticks;
+}
+
+// The descriptor 2 that clones hold their section under is ours here, and so the child's.
+static int seal_about(pid_t pid, int section_fd)
+{
+	_cleanup_section_builder_ struct pss_section_builder builder = PSS_SECTION_BUILDER_EMPTY;
+	struct pss_process_record process = { .pid = FIXTURE_PID };
+	struct pss_clone_record clone = {
+		.pid = pid,
+		.start_ticks = start_ticks_of(pid),
+		.section_fd = section_fd,
+	};
+	int fd;
+
+	assert_int_equal(pss_section_add(&builder, PSS_PART_PROCESS, &process, sizeof process), 0);
+	assert_int_equal(pss_section_add(&builder, PSS_PART_CLONE, &clone, sizeof clone), 0);
+	assert_int_equal(pss_section_seal(&builder, NULL, &fd), 0);
+	assert_int_equal(dup2(fd, section_fd), section_fd);
+	return fd;
+}
+
+static BOOL try_to_kill(const char *name, int section_fd, int *status_ret)
+{
+	pid_t pid = start_holder(name);
+	int saved = dup(section_fd);
+	int fd = seal_about(pid, section_fd);
+
+	SetLastError(ERROR_SUCCESS);
+	BOOL is_killed = TerminateProcess((HANDLE)(intptr_t)fd, 0);
+	close(fd);
+	if (saved >= 0)
+		dup2(saved, section_fd);
+	else
+		close(section_fd);
+	close(saved);
+	kill(pid, SIGUSR1); // after SIGKILL it comes too late
+	assert_int_equal(waitpid(pid, status_ret, 0), pid);
+	return is_killed;
+}
+
+static void test_a_section_can_only_have_a_clone_terminated(void **state)
+{
+	int status;
+
+	(void)state;
+	// It holds the section, which says that it is the clone.
+	assert_false(try_to_kill("innocent", 50, &status));
+	assert_int_equal(GetLastError(), ERROR_ACCESS_DENIED);
+	assert_int_equal(WTERMSIG(status), SIGUSR1);
+	assert_false(try_to_kill("innocent", 2, &status));
+	assert_int_equal(GetLastError(), ERROR_ACCESS_DENIED);
+	assert_int_equal(WTERMSIG(status), SIGUSR1);
+	assert_false(try_to_kill("procsnap-clone", 50, &status));
+	assert_int_equal(WTERMSIG(status), SIGUSR1);
+	// That was what saved it.
+	assert_true(try_to_kill("procsnap-clone", 2, &status));
+	assert_int_equal(WTERMSIG(status), SIGKILL);
 }
 
 static void test_capture_checks_its_arguments(void **state)
@@ -276,6 +370,7 @@ int main(void)
 		cmocka_unit_test(test_a_snapshot_closed_by_the_program_leaves_nothing),
 		cmocka_unit_test(test_free_names_the_holder_not_the_captured_process),
 		cmocka_unit_test(test_a_dead_clone_reads_as_partial_copy_with_0_bytes),
+		cmocka_unit_test(test_a_section_can_only_have_a_clone_terminated),
 		cmocka_unit_test(test_capture_checks_its_arguments),
 		cmocka_unit_test(test_process_handles),
 		cmocka_unit_test(test_a_handle_is_never_0_to_2),

@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../integration/pass_fd.h"
 #include "procfs.h"
 
 enum { PAGE = 4096, PAGES = 8, HOLE_PAGE = 5 };
@@ -28,44 +29,58 @@ struct fixture {
 	uint8_t *area; // PAGES pages, the same address in the clone; there it is filled with 0xcc
 	pid_t pid;
 	uint64_t start_ticks;
+	int socket; // what is sent there the clone holds where clones do
 	int fd;
 	struct pss_section section;
 };
 
-static void run_clone(struct fixture *fixture, int ready)
+static void run_clone(struct fixture *fixture, const char *name, int socket)
 {
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	(void)prctl(PR_SET_NAME, name);
 	memset(fixture->area, 0xcc, PAGES * PAGE);
 	(void)munmap(fixture->area + HOLE_PAGE * PAGE, PAGE);
-	(void)!write(ready, "", 1);
-	for (;;)
-		(void)pause();
+	for (;;) {
+		int fd = receive_fd(socket);
+
+		if (fd < 0 || dup2(fd, PSS_CLONE_SECTION_FD) < 0 || write(socket, "", 1) != 1)
+			_exit(1);
+		(void)close(fd);
+	}
 }
 
-static void start_clone(struct fixture *fixture)
+static void start_clone(struct fixture *fixture, const char *name)
 {
 	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
 	_cleanup_close_ int dir = -EBADF;
 	struct pss_procfs_stat stat;
-	int ready[2];
-	char byte;
+	int sockets[2];
 
-	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
 	fixture->area = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE,
 			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	assert_ptr_not_equal(fixture->area, MAP_FAILED);
-	fixture->pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+	fixture->pid = fork();
 	assert_true(fixture->pid >= 0);
 	if (fixture->pid == 0)
-		run_clone(fixture, ready[1]);
-	assert_int_equal(read(ready[0], &byte, 1), 1);
-	assert_int_equal(close(ready[0]), 0);
-	assert_int_equal(close(ready[1]), 0);
+		run_clone(fixture, name, sockets[1]);
+	fixture->socket = sockets[0];
+	assert_int_equal(close(sockets[1]), 0);
 
 	assert_int_equal(pss_procfs_open(fixture->pid, &dir), 0);
 	assert_int_equal(pss_procfs_read(dir, "stat", &text), 0);
 	assert_int_equal(pss_procfs_parse_stat((char *)text.data, text.size, &stat), 0);
 	fixture->start_ticks = stat.start_ticks;
+}
+
+// Has the clone hold @fd, and returns it.
+static int hold(const struct fixture *fixture, int fd)
+{
+	char byte;
+
+	assert_true(pass_fd(fixture->socket, fd));
+	assert_int_equal(read(fixture->socket, &byte, 1), 1);
+	return fd;
 }
 
 static void add_patch(struct pss_section_builder *builder, uint64_t address, const char *bytes)
@@ -76,23 +91,19 @@ static void add_patch(struct pss_section_builder *builder, uint64_t address, con
 	assert_int_equal(pss_section_add(builder, PSS_PART_PATCHES, &patch, sizeof patch), 0);
 }
 
-// A section that says: the clone is @pid, started at @start_ticks, and holds me as @section_fd, or,
-// if that is negative, under the number I get.
+// A section that says: the clone is @pid, started at @start_ticks, and holds me as @section_fd.
 static int seal(const struct fixture *fixture, uint64_t start_ticks, int section_fd)
 {
 	_cleanup_section_builder_ struct pss_section_builder builder = PSS_SECTION_BUILDER_EMPTY;
 	struct pss_process_record process = { .pid = 4711 };
-	// Nobody opens a descriptor between this and the sealing.
-	int next = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 	struct pss_clone_record clone = {
 		.pid = fixture->pid,
 		.start_ticks = start_ticks,
-		.section_fd = section_fd < 0 ? next : section_fd,
+		.section_fd = section_fd,
 	};
 	uint64_t area = (uintptr_t)fixture->area;
 	int fd = -EBADF;
 
-	assert_int_equal(close(next), 0);
 	builder.machine = EM_X86_64;
 	assert_int_equal(pss_section_add(&builder, PSS_PART_PROCESS, &process, sizeof process), 0);
 	assert_int_equal(pss_section_add(&builder, PSS_PART_CLONE, &clone, sizeof clone), 0);
@@ -100,7 +111,6 @@ static int seal(const struct fixture *fixture, uint64_t start_ticks, int section
 	add_patch(&builder, area + PAGE - 2, "WXYZ");
 	add_patch(&builder, area + PAGE, "12345");
 	assert_int_equal(pss_section_seal(&builder, NULL, &fd), 0);
-	assert_true(section_fd >= 0 || fd == next);
 	return fd;
 }
 
@@ -109,8 +119,8 @@ static int setup(void **state)
 	static struct fixture fixture;
 
 	fixture = (struct fixture){ 0 };
-	start_clone(&fixture);
-	fixture.fd = seal(&fixture, fixture.start_ticks, -1);
+	start_clone(&fixture, PSS_CLONE_NAME);
+	fixture.fd = hold(&fixture, seal(&fixture, fixture.start_ticks, PSS_CLONE_SECTION_FD));
 	assert_int_equal(pss_section_open(fixture.fd, &fixture.section), 0);
 	*state = &fixture;
 	return 0;
@@ -132,6 +142,7 @@ static int teardown(void **state)
 	kill_clone(fixture);
 	pss_section_close(&fixture->section);
 	assert_int_equal(close(fixture->fd), 0);
+	assert_int_equal(close(fixture->socket), 0);
 	assert_int_equal(munmap(fixture->area, PAGES * PAGE), 0);
 	return 0;
 }
@@ -220,18 +231,64 @@ static void check_refused(const struct fixture *fixture, int fd, int error)
 	(void)fixture;
 }
 
+static void check_accepted(int fd)
+{
+	_cleanup_section_ struct pss_section section = PSS_SECTION_EMPTY;
+	_cleanup_memory_ struct pss_memory memory = PSS_MEMORY_EMPTY;
+
+	assert_int_equal(pss_section_open(fd, &section), 0);
+	assert_int_equal(pss_memory_open_clone(&section, NULL, &memory), 0);
+	assert_int_equal(close(fd), 0);
+}
+
 static void test_others_refused(void **state)
 {
 	struct fixture *fixture = *state;
+	const int where = PSS_CLONE_SECTION_FD;
 	struct fixture self = { .pid = getpid(), .area = fixture->area };
+	int fd = seal(fixture, fixture->start_ticks, where);
 
-	check_refused(fixture, seal(fixture, fixture->start_ticks + 1, -1), -ESRCH);
-	check_refused(fixture, seal(fixture, fixture->start_ticks, STDIN_FILENO), -ESRCH);
-	check_refused(fixture, seal(fixture, fixture->start_ticks, fixture->fd), -ESRCH);
+	// It holds another one; then this one, so that is all that was wrong.
+	check_refused(fixture, fcntl(fd, F_DUPFD_CLOEXEC, 3), -ESRCH);
+	check_accepted(hold(fixture, fd));
+	// It was started at another time; or holds it, but not where clones do.
+	fd = seal(fixture, fixture->start_ticks + 1, where);
+	check_refused(fixture, hold(fixture, fd), -ESRCH);
+	fd = seal(fixture, fixture->start_ticks, fixture->socket);
+	check_refused(fixture, hold(fixture, fd), -ESRCH);
 	check_refused(fixture, seal(fixture, fixture->start_ticks, 999), -ESRCH);
-	check_refused(fixture, seal(&self, fixture->start_ticks + 12345, -1), -ESRCH);
+	check_refused(fixture, seal(&self, fixture->start_ticks + 12345, where), -ESRCH);
 	self.pid = 0x3fffff + 1; // more than any pid_max
-	check_refused(fixture, seal(&self, 1, -1), -ESRCH);
+	check_refused(fixture, seal(&self, 1, where), -ESRCH);
+}
+
+// It is what the section says, and has been sent the section; but it is no clone.
+static void test_who_holds_it_is_no_clone(void **state)
+{
+	struct fixture fixture = { 0 };
+	int fd;
+
+	(void)state;
+	start_clone(&fixture, "innocent");
+	fd = seal(&fixture, fixture.start_ticks, PSS_CLONE_SECTION_FD);
+	check_refused(&fixture, hold(&fixture, fd), -ESRCH);
+	kill_clone(&fixture);
+	assert_int_equal(close(fixture.socket), 0);
+	assert_int_equal(munmap(fixture.area, PAGES * PAGE), 0);
+}
+
+// Of another user's making it says nothing of our processes. As root only.
+static void test_who_made_it_could_not_clone_it(void **state)
+{
+	struct fixture *fixture = *state;
+	int fd = seal(fixture, fixture->start_ticks, PSS_CLONE_SECTION_FD);
+
+	if (geteuid() != 0) {
+		assert_int_equal(close(fd), 0);
+		skip();
+	}
+	assert_int_equal(fchown(fd, 65534, 65534), 0);
+	check_refused(fixture, hold(fixture, fd), -ESRCH);
 }
 
 static void test_no_clone(void **state)
@@ -288,9 +345,14 @@ static void test_close_twice(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_CLONE(test_read),           WITH_CLONE(test_read_stops_at_hole),
-		WITH_CLONE(test_patches),        WITH_CLONE(test_others_refused),
-		cmocka_unit_test(test_no_clone), WITH_CLONE(test_dead_clone),
+		WITH_CLONE(test_read),
+		WITH_CLONE(test_read_stops_at_hole),
+		WITH_CLONE(test_patches),
+		WITH_CLONE(test_others_refused),
+		cmocka_unit_test(test_who_holds_it_is_no_clone),
+		WITH_CLONE(test_who_made_it_could_not_clone_it),
+		cmocka_unit_test(test_no_clone),
+		WITH_CLONE(test_dead_clone),
 		WITH_CLONE(test_close_twice),
 	};
 

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// The table from -errno to Win32 codes.
+// The tables from -errno to Win32 codes, and from those to words.
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
-#include <win32.h>
+#include <procsnap.h>
 
 #include "win32_error.h"
 
@@ -59,6 +62,53 @@ static void test_a_failure_never_becomes_success(void **state)
 	assert_int_equal(pss_win32_error(INT32_MIN + 1), ERROR_INTERNAL_ERROR);
 }
 
+// The codes of win32.h, with their numbers.
+static void test_every_code_of_ours_has_a_text(void **state)
+{
+	FILE *values = fopen("../data/values.tsv", "re");
+	unsigned long codes = 0;
+	char line[256];
+
+	(void)state;
+	assert_non_null(values);
+	while (fgets(line, sizeof line, values)) {
+		if (strncmp(line, "ERROR_", 6) != 0)
+			continue;
+		unsigned long code = strtoul(strchr(line, '\t') + 1, NULL, 16);
+		const char *text = pss_win32_error_text((uint32_t)code);
+
+		if (strcmp(text, "unknown error code") == 0)
+			fail_msg("no text for %s", line);
+		assert_true(strlen(text) > 4);
+		codes++;
+	}
+	assert_true(codes > 30);
+	assert_int_equal(fclose(values), 0);
+}
+
+static void test_every_code_of_the_table_has_a_text(void **state)
+{
+	(void)state;
+	for (int error = 0; error < 4096; error++)
+		assert_string_not_equal(pss_win32_error_text(pss_win32_error(-error)),
+					"unknown error code");
+}
+
+static void test_texts(void **state)
+{
+	(void)state;
+	assert_string_equal(pss_win32_error_text(ERROR_ACCESS_DENIED), "access is denied");
+	// HRESULTs, as MiniDumpWriteDump leaves them.
+	assert_ptr_equal(pss_win32_error_text(0x80070005),
+			 pss_win32_error_text(ERROR_ACCESS_DENIED));
+	assert_ptr_equal(pss_win32_error_text(0x8007012B),
+			 pss_win32_error_text(ERROR_PARTIAL_COPY));
+	assert_string_equal(pss_win32_error_text(0x80004001), "not implemented");
+	assert_string_equal(pss_win32_error_text(0x80080005), "unknown error code");
+	assert_string_equal(pss_win32_error_text(UINT32_MAX), "unknown error code");
+	assert_ptr_equal(PssxErrorMessage(ERROR_BUSY), pss_win32_error_text(ERROR_BUSY));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -67,6 +117,9 @@ int main(void)
 		cmocka_unit_test(test_target_and_machine),
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_a_failure_never_becomes_success),
+		cmocka_unit_test(test_every_code_of_ours_has_a_text),
+		cmocka_unit_test(test_every_code_of_the_table_has_a_text),
+		cmocka_unit_test(test_texts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

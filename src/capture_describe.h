@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// The inside of a capture: what its steps share, and those of them that put into words what was
+// found. For capture.c alone.
+#ifndef PSS_CAPTURE_DESCRIBE_H
+#define PSS_CAPTURE_DESCRIBE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "capture.h"
+#include "capture_handles.h"
+#include "capture_target.h"
+#include "clone.h"
+#include "collect_unforked.h"
+#include "inject.h"
+#include "section.h"
+#include "tracee.h"
+
+/** All that a capture holds. */
+struct capture {
+	const struct pss_capture_request *request;
+	struct pss_diag *diag;
+	const struct pss_arch *arch;
+	struct pss_target target;
+	struct pss_tracee tracee;
+	struct pss_inject_site site;
+	struct pss_inject inject;
+	struct pss_clone clone;
+	struct pss_handles handles;
+	int handles_result;     // of reading them while the clone is made
+	struct pss_buf zombies; // of earlier clones, to be reaped on the way
+	struct pss_collect_unforked unforked;
+	struct pss_buf scratch;
+	struct pss_section_builder section;
+	struct pss_figures_record figures;
+	struct pss_cost started;
+	uint64_t hidden_start; // of pages in the clone that are ours
+	uint64_t hidden_end;
+	pid_t capturer_pid;
+	uint64_t capturer_start_ticks;
+	int section_fd;
+};
+
+/** Whether all of these capture flags were given. */
+bool pss_capture_wants(const struct capture *capture, uint32_t flags);
+
+bool pss_capture_wants_contexts(const struct capture *capture);
+
+/** Memory and registers need an instant; lists are read while everything runs. */
+bool pss_capture_needs_instant(const struct capture *capture);
+
+struct pss_cost pss_capture_cost_now(const struct capture *capture);
+
+/** Adds what it has cost since then. */
+void pss_capture_add_cost(const struct capture *capture, struct pss_cost since,
+			  struct pss_cost *total);
+
+/** Reads what changes of a descriptor, if descriptors are wanted: before the target runs on. */
+int pss_capture_read_handles(struct capture *capture);
+
+/** Describes what can't wait until the target has been let go: its address space, without a clone.
+ */
+int pss_capture_describe_stopped(struct capture *capture);
+
+/** Describes all the rest, into the section. */
+int pss_capture_describe(struct capture *capture);
+
+#endif

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Stopping one thread of a running process for a few calls; see capture_errand.h. What is held
+// belongs to the caller of the helper, which outlives it.
+#include "capture_errand.h"
+
+#include <errno.h>
+#include <linux/kcmp.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "helper.h"
+#include "procfs.h"
+#include "tracee.h"
+
+#define PATIENCE_NS 20000000000ull
+
+enum { TRIES = 5 };
+
+struct session {
+	struct pss_target *target;
+	const struct pss_errand *errand;
+	struct pss_inject_site site;
+	struct pss_tracee tracee;
+	struct pss_inject inject;
+	struct pss_buf tids;
+	struct pss_buf stuck; // threads that would not stop, pid_t each: ours until the helper ends
+	struct pss_buf scratch;
+	struct pss_diag diag; // of the latest try
+	bool is_32bit;        // a thread was seen that runs such code
+	bool is_done;         // the work was begun, and its result is final
+};
+
+static void let_go(struct session *session)
+{
+	pss_inject_deinit(&session->inject);
+	pss_tracee_end(&session->tracee);
+	session->tracee = PSS_TRACEE_EMPTY;
+}
+
+static void session_deinit(struct session *session)
+{
+	let_go(session);
+	pss_buf_deinit(&session->tids);
+	pss_buf_deinit(&session->stuck);
+	pss_buf_deinit(&session->scratch);
+}
+
+static int read_state(struct session *session, pid_t tid, char *ret)
+{
+	struct pss_procfs_stat stat;
+	char path[32];
+
+	(void)snprintf(path, sizeof path, "task/%d/stat", tid);
+	int r = pss_procfs_read(session->target->proc_fd, path, &session->scratch);
+	if (r == 0)
+		r = pss_procfs_parse_stat((const char *)session->scratch.data,
+					  session->scratch.size, &stat);
+	if (r == 0)
+		*ret = stat.state;
+	return r;
+}
+
+static bool is_stuck(const struct session *session, pid_t tid)
+{
+	const pid_t *stuck = (const void *)session->stuck.data;
+
+	for (size_t i = 0; i < session->stuck.size / sizeof *stuck; i++)
+		if (stuck[i] == tid)
+			return true;
+	return false;
+}
+
+static void remember_stuck(struct session *session)
+{
+	const struct pss_tracee *tracee = &session->tracee;
+	uint32_t count = pss_tracee_count(tracee);
+	const struct pss_tracee_thread *last = count ? pss_tracee_thread(tracee, count - 1) : NULL;
+
+	if (last && (last->state == PSS_TRACEE_UNSTOPPABLE || last->state == PSS_TRACEE_SEIZED))
+		(void)pss_buf_append(&session->stuck, &last->tid, sizeof last->tid);
+}
+
+// Stops the thread and makes it ready for calls. -EAGAIN and -ESRCH: another may do.
+static int enter(struct session *session, pid_t tid, bool on_mapping)
+{
+	struct pss_tracee *tracee = &session->tracee;
+	struct pss_tracee_thread *thread;
+
+	tracee->pid = session->target->pid;
+	tracee->proc_fd = session->target->proc_fd;
+	tracee->mem_fd = session->target->mem_fd;
+	tracee->arch = pss_arch_native();
+	tracee->diag = &session->diag;
+	session->inject.site = &session->site;
+	session->inject.diag = &session->diag;
+	session->inject.has_undo_room = session->errand->has_undo;
+	int r = pss_tracee_stop_one(tracee, tid, &thread);
+	if (r < 0) {
+		remember_stuck(session);
+		return r;
+	}
+	session->is_32bit |= tracee->arch->is_32bit(&thread->general);
+	r = pss_inject_verify(&session->site, session->target->space_fd, tracee->arch,
+			      &session->diag);
+	if (r == 0 && !pss_inject_is_fit(tracee, thread, &session->site, !on_mapping))
+		r = -EAGAIN;
+	if (r == 0)
+		r = pss_inject_begin(&session->inject, tracee, thread, on_mapping);
+	return r;
+}
+
+static int try_thread(struct session *session, pid_t tid, bool on_mapping)
+{
+	session->diag = (struct pss_diag){ 0 };
+	int r = enter(session, tid, on_mapping);
+
+	if (r == 0) {
+		r = session->errand->work(&session->inject, session->errand->context);
+		session->is_done = r != -EAGAIN;
+		int error = pss_inject_end(&session->inject);
+		r = r < 0 ? r : error;
+	}
+	let_go(session);
+	return r;
+}
+
+static bool is_final(const struct session *session, int r)
+{
+	return r == 0 || session->is_done || (r != -EAGAIN && r != -ESRCH && r != -EFAULT);
+}
+
+static int try_threads(struct session *session, bool asleep)
+{
+	const int32_t *tids = (const void *)session->tids.data;
+	int r = -EAGAIN;
+
+	for (size_t i = 0; i < session->tids.size / sizeof *tids; i++) {
+		char state = 0;
+
+		if (is_stuck(session, tids[i]) || read_state(session, tids[i], &state) < 0 ||
+		    state == 'Z' || state == 'X' || (state == 'R') == asleep)
+			continue;
+		r = try_thread(session, tids[i], true);
+		if (is_final(session, r))
+			return r;
+	}
+	return r == -ESRCH || r == -EFAULT ? -EAGAIN : r;
+}
+
+// The leader's own stack is the safest place: no call is made that has no frame to return to.
+static int try_all(struct session *session)
+{
+	const struct pss_target *target = session->target;
+	int r = pss_procfs_list(target->proc_fd, "task", &session->tids);
+
+	if (r < 0)
+		return pss_fail(&session->diag, r, "cannot list the threads of process %d",
+				target->pid);
+	r = is_stuck(session, target->pid) ? -ESRCH : try_thread(session, target->pid, false);
+	if (!is_final(session, r))
+		r = try_threads(session, true);
+	if (!is_final(session, r))
+		r = try_threads(session, false);
+	return r;
+}
+
+// Anew for each round: the process may have called execve.
+static int look(struct session *session)
+{
+	struct pss_target *target = session->target;
+	int r = pss_target_check_traceable(target, &session->diag);
+
+	if (r == 0)
+		r = pss_target_open_memory(target, &session->diag);
+	if (r == 0)
+		r = pss_inject_survey(target->space_fd, target->mem_fd, pss_arch_native(),
+				      &session->diag, &session->site);
+	return r;
+}
+
+static int refuse(struct session *session)
+{
+	session->diag = (struct pss_diag){ 0 };
+	if (session->is_32bit)
+		return pss_fail(&session->diag, -EOPNOTSUPP,
+				"process %d is a 32-bit program: it can't be entered",
+				session->target->pid);
+	return pss_fail(&session->diag, -EAGAIN,
+			"no thread of process %d can make a call now: each is in a restartable "
+			"sequence, has a shadow stack, dispatches its own calls, or does not stop",
+			session->target->pid);
+}
+
+static int try_until_done(struct session *session)
+{
+	uint64_t deadline = pss_tracee_now(CLOCK_MONOTONIC) + PATIENCE_NS;
+	unsigned tries = 0;
+	int r;
+
+	for (;;) {
+		session->diag = (struct pss_diag){ 0 };
+		r = look(session);
+		if (r == 0)
+			r = try_all(session);
+		if (session->is_done)
+			return r;
+		// EPERM is said of a thread that another capturer holds, too, who may be gone by
+		// the time that one looks who it was.
+		if ((r == -EPERM || (r == -EAGAIN && !session->is_32bit)) && ++tries < TRIES) {
+			pss_tracee_pause();
+			continue;
+		}
+		// Another capturer has it for a moment.
+		if (r != -EBUSY || pss_tracee_now(CLOCK_MONOTONIC) > deadline ||
+		    !pss_target_wait_for_tracer(session->target))
+			break;
+	}
+	if (r == -EPERM || r == -EACCES)
+		pss_target_explain_denial(session->target, &session->diag);
+	return r == -EAGAIN ? refuse(session) : r;
+}
+
+// A dying process first loses its memory, and with it the link to its program: what failed by then
+// has failed for that.
+static bool has_ended(const struct session *session)
+{
+	char byte;
+
+	return readlinkat(session->target->space_fd, "exe", &byte, 1) < 0 &&
+	       (errno == ENOENT || errno == ESRCH);
+}
+
+static int run(void *context)
+{
+	struct session *session = context;
+	int r = try_until_done(session);
+
+	if (r == 0 || r == -ESRCH || !has_ended(session))
+		return r;
+	session->diag = (struct pss_diag){ 0 };
+	return pss_fail(&session->diag, -ESRCH, "process %d has ended meanwhile",
+			session->target->pid);
+}
+
+static int report(const struct session *session, int r, struct pss_diag *diag)
+{
+	if (r < 0 && diag && !diag->error)
+		*diag = session->diag;
+	return r;
+}
+
+#define SESSION(its_target, its_errand)                                                            \
+	{                                                                                          \
+		.target = (its_target), .errand = (its_errand), .tracee = PSS_TRACEE_EMPTY,        \
+	}
+
+int pss_errand_run(struct pss_target *target, const struct pss_errand *errand,
+		   struct pss_diag *diag)
+{
+	_cleanup_(session_deinit) struct session session = SESSION(target, errand);
+
+	return report(&session, run(&session), diag);
+}
+
+// The helper died in the middle of it. The thread came home by its frame; what is traced by nobody
+// any more must not be touched by its number.
+static void disown(struct session *session)
+{
+	session->inject.is_begun = false;
+	pss_buf_clear(&session->tracee.threads);
+}
+
+static int run_helper(struct session *session, enum pss_helper_kind kind)
+{
+	int result = 0;
+	int r = pss_helper_run(kind, run, session, &session->diag, &result);
+
+	if (r < 0) {
+		disown(session);
+		return r;
+	}
+	return result;
+}
+
+int pss_errand_send(struct pss_target *target, const struct pss_errand *errand,
+		    struct pss_diag *diag)
+{
+	_cleanup_(session_deinit) struct session session = SESSION(target, errand);
+	int r = run_helper(&session, PSS_HELPER_PROCESS);
+
+	// Yama may let us trace our own children, but not another child of ours.
+	if ((r == -EPERM || r == -EACCES) && !session.is_done && pss_target_wants_ancestor())
+		r = run_helper(&session, PSS_HELPER_THREAD);
+	return report(&session, r, diag);
+}
+
+bool pss_errand_shares_descriptors(const struct pss_target *target, pid_t tid)
+{
+	// 0: the same table. A kernel that can't compare says so; a leader that has exited has
+	// none.
+	return tid == target->pid || syscall(SYS_kcmp, target->pid, tid, KCMP_FILES, 0, 0) <= 0 ||
+	       pss_target_has_lost_leader(target);
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Moving a process out of another's control groups, in each hierarchy of version 1 and in that of
+// version 2. A control group is what comes nearest to a Windows job.
+#ifndef PSS_CGROUP_H
+#define PSS_CGROUP_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/diag.h"
+#include "procfs.h"
+
+/** One hierarchy's line of /proc/PID/cgroup: texts within the one that was parsed. */
+struct pss_cgroup {
+	struct pss_text controllers; /**< "cpu,cpuacct", "name=systemd", or nothing: version 2 */
+	struct pss_text path; /**< "/" at its root, as the reader's cgroup namespace sees it */
+};
+
+/** Takes the next line off the front of *cursor. -ENODATA at the end, -EBADMSG. */
+int pss_cgroup_next(struct pss_text *cursor, struct pss_cgroup *ret);
+
+/** Whether @path is @other, or lies below it. */
+bool pss_cgroup_is_within(struct pss_text path, struct pss_text other);
+
+/**
+ * Moves process @pid (whose /proc is @proc_fd) into the caller's own control group, in each
+ * hierarchy where that is another than its own and no part of it. Where it is at the root there is
+ * nothing to leave; a group that both are in it leaves, for the root, only with @force. -EPERM if
+ * that is so of all, -EACCES if it may not be moved, -ENOENT if a hierarchy is not mounted here.
+ * What has been moved by then stays so.
+ */
+int pss_cgroup_break_away(pid_t pid, int proc_fd, bool force, struct pss_diag *diag);
+
+#endif

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Freeing what another process holds: by PSS_DUPLICATE_CLOSE_SOURCE and by PssFreeSnapshot; which
+// flags and which duplicates allow it, and that the wrong process is left alone.
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "harness.h"
+#include "harness_peer.h"
+
+static const uint32_t FLAGS =
+	PSS_CAPTURE_VA_CLONE | PSS_CAPTURE_THREADS | PSS_CAPTURE_THREAD_CONTEXT;
+static const uint64_t PATTERN = 0x9e3779b97f4a7c15u;
+
+static HANDLE const self = (HANDLE)(intptr_t)-1;
+
+static int fd_of(const void *handle)
+{
+	return (int)(intptr_t)handle;
+}
+
+static bool is_open(const void *handle)
+{
+	return fcntl(fd_of(handle), F_GETFD) >= 0;
+}
+
+static pid_t clone_pid(HPSS snapshot)
+{
+	return (pid_t)GetProcessId(harness_clone(snapshot));
+}
+
+// What a snapshot must be good for: memory, threads.
+static bool is_usable(HPSS snapshot, const struct target *target)
+{
+	PSS_VA_CLONE_INFORMATION clone = { 0 };
+	uint64_t word = 0;
+	SIZE_T got = 0;
+
+	return PssQuerySnapshot(snapshot, PSS_QUERY_VA_CLONE_INFORMATION, &clone, sizeof(clone)) ==
+		       ERROR_SUCCESS &&
+	       ReadProcessMemory(clone.VaCloneHandle,
+				 (void *)(uintptr_t)target_value(target, "pattern"), &word,
+				 sizeof(word), &got) &&
+	       word == PATTERN && harness_find_thread(snapshot, target->pid, NULL, NULL);
+}
+
+static HPSS duplicate(HANDLE from, HPSS snapshot, HANDLE to, PSS_DUPLICATE_FLAGS flags)
+{
+	HPSS copy = NULL;
+
+	assert_success(PssDuplicateSnapshot(from, snapshot, to, &copy, flags));
+	assert_true(fd_of(copy) >= 3);
+	return copy;
+}
+
+static HPSS capture_plainly(const struct target *target, int commands)
+{
+	(void)commands;
+	return harness_capture(target, FLAGS);
+}
+
+static HPSS capture_for_others(const struct target *target, int commands)
+{
+	(void)commands;
+	return harness_capture(target, FLAGS | PSS_CREATE_USE_VM_ALLOCATIONS);
+}
+
+static void close_source_needs_vm_allocations(void **state)
+{
+	_cleanup_target_ struct target *target = target_start("plain", NULL);
+	HPSS snapshot = harness_capture(target, FLAGS);
+	HPSS copy = (HPSS)(intptr_t)-7;
+	size_t fds = harness_count_fds(getpid());
+
+	(void)state;
+	assert_int_equal(
+		PssDuplicateSnapshot(self, snapshot, self, &copy, PSS_DUPLICATE_CLOSE_SOURCE),
+		ERROR_NOT_SUPPORTED);
+	assert_int_equal((intptr_t)copy, -7);
+	assert_int_equal(harness_count_fds(getpid()), fds);
+	assert_true(is_usable(snapshot, target));
+	harness_free_snapshot(snapshot);
+
+	snapshot = harness_capture(target, FLAGS | PSS_CREATE_USE_VM_ALLOCATIONS);
+	copy = duplicate(self, snapshot, self, PSS_DUPLICATE_CLOSE_SOURCE);
+	assert_false(is_open(snapshot));
+	assert_true(is_usable(copy, target));
+	harness_free_snapshot(copy);
+	target_assert_unharmed(target);
+}
+
+static void close_source_in_another_process(void **state)
+{
+	_cleanup_target_ struct target *target = target_start("plain", NULL);
+	struct peer plainly = peer_start(capture_plainly, target);
+	struct peer peer = peer_start(capture_for_others, target);
+	size_t fds;
+	HPSS copy;
+	pid_t clone;
+
+	(void)state;
+	peer_hear(&plainly);
+	copy = (HPSS)(intptr_t)-7;
+	fds = harness_count_fds(plainly.pid);
+	assert_int_equal(PssDuplicateSnapshot(plainly.process, plainly.snapshot, self, &copy,
+					      PSS_DUPLICATE_CLOSE_SOURCE),
+			 ERROR_NOT_SUPPORTED);
+	assert_int_equal(harness_count_fds(plainly.pid), fds);
+	copy = duplicate(plainly.process, plainly.snapshot, self, 0);
+	peer_stop(&plainly);
+	harness_free_snapshot(copy);
+
+	peer_hear(&peer);
+	fds = harness_count_fds(peer.pid);
+	copy = duplicate(peer.process, peer.snapshot, self, PSS_DUPLICATE_CLOSE_SOURCE);
+	assert_int_equal(harness_count_fds(peer.pid), fds - 1);
+	assert_true(is_usable(copy, target));
+	clone = clone_pid(copy);
+	harness_free_snapshot(copy);
+	harness_wait_gone(clone);
+	peer_stop(&peer);
+	target_assert_unharmed(target);
+}
+
+static void close_source_happens_even_if_duplicating_fails(void **state)
+{
+	_cleanup_target_ struct target *target = target_start("plain", NULL);
+	_cleanup_target_ struct target *traced = target_start("leader_waits", "read", NULL);
+	pid_t tracer = harness_start_tracer(traced->pid);
+	struct peer peer = peer_start(capture_for_others, target);
+	HPSS snapshot = harness_capture(target, FLAGS | PSS_CREATE_USE_VM_ALLOCATIONS);
+	HPSS copy = (HPSS)(intptr_t)-7;
+	pid_t clone = clone_pid(snapshot);
+	size_t fds;
+
+	(void)state;
+	assert_int_equal(PssDuplicateSnapshot(self, snapshot, target_handle(traced), &copy,
+					      PSS_DUPLICATE_CLOSE_SOURCE),
+			 ERROR_BUSY);
+	assert_false(is_open(snapshot));
+
+	peer_hear(&peer);
+	fds = harness_count_fds(peer.pid);
+	assert_int_equal(PssDuplicateSnapshot(peer.process, peer.snapshot, target_handle(traced),
+					      &copy, PSS_DUPLICATE_CLOSE_SOURCE),
+			 ERROR_BUSY);
+	assert_int_equal(harness_count_fds(peer.pid), fds - 1);
+	assert_int_equal((intptr_t)copy, -7);
+	peer_stop(&peer);
+	harness_wait_gone(clone);
+	harness_end_tracer(tracer);
+	target_assert_unharmed(traced);
+	target_assert_unharmed(target);
+}
+
+// If the source can't be closed, nothing is changed: the duplicate is taken back.
+static void a_source_that_cannot_be_closed_is_an_error(void **state)
+{
+	_cleanup_target_ struct target *target = target_start("plain", NULL);
+	_cleanup_target_ struct target *keeper = target_start("leader_waits", "read", NULL);
+	struct peer peer = peer_start(capture_for_others, target);
+	HPSS copy = (HPSS)(intptr_t)-7;
+	size_t fds = harness_count_fds(getpid()), kept = harness_count_fds(keeper->pid);
+	pid_t tracer;
+
+	(void)state;
+	peer_hear(&peer);
+	tracer = harness_start_tracer(peer.pid);
+	assert_int_equal(PssDuplicateSnapshot(peer.process, peer.snapshot, self, &copy,
+					      PSS_DUPLICATE_CLOSE_SOURCE),
+			 ERROR_BUSY);
+	assert_int_equal(PssDuplicateSnapshot(peer.process, peer.snapshot, target_handle(keeper),
+					      &copy, PSS_DUPLICATE_CLOSE_SOURCE),
+			 ERROR_BUSY);
+	assert_int_equal((intptr_t)copy, -7);
+	assert_int_equal(harness_count_fds(getpid()), fds);
+	assert_int_equal(harness_count_fds(keeper->pid), kept);
+	harness_end_tracer(tracer);
+	copy = duplicate(peer.process, peer.snapshot, self, PSS_DUPLICATE_CLOSE_SOURCE);
+	assert_true(is_usable(copy, target));
+	peer_stop(&peer);
+	harness_free_snapshot(copy);
+	target_assert_unharmed(keeper);
+	target_assert_unharmed(target);
+}
+
+static void a_free_where_it_was_captured_needs_vm_allocations(void **state)
+{
+	_cleanup_target_ struct target *target = target_start("plain", NULL);
+	const peer_work works[] = { capture_plainly, capture_for_others };
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct peer peer = peer_start(works[i], target);
+		HPSS copy;
+		pid_t clone;
+
+		peer_hear(&peer);
+		copy = duplicate(peer.process, peer.snapshot, self, 0);
+		clone = clone_pid(copy);
+		harness_free_snapshot(copy);
+		assert_int_equal(PssFreeSnapshot(peer.process, peer.snapshot),
+				 i == 0 ? ERROR_NOT_SUPPORTED : ERROR_SUCCESS);
+		if (i == 0) {
+			assert_int_equal(kill(clone, 0), 0);
+			copy = duplicate(peer.process, peer.snapshot, self, 0);
+			assert_true(is_usable(copy, target));
+		} else {
+			// The clone is seen out, and its zombie reaped, as by a free of one's own.
+			assert_int_equal(kill(clone, 0), -1);
+			target_assert_unharmed(target);
+			assert_int_equal(PssFreeSnapshot(peer.process, peer.snapshot),
+					 ERROR_INVALID_HANDLE);
+		}
+		peer_stop(&peer);
+		// Not before: whom a killed holder leaves a clone to is another test.
+		if (i == 0)
+			harness_free_snapshot(copy);
+	}
+}
+
+static void what_was_put_there_can_be_freed_there(void **state)
+{
+	_cleanup_target_ struct target *target = target_start("plain", NULL);
+	_cleanup_target_ struct target *keeper = target_start("plain", NULL);
+	const uint32_t kinds[] = { 0, PSS_CREATE_USE_VM_ALLOCATIONS };
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		HPSS snapshot = harness_capture(target, FLAGS | kinds[i]);
+		HPSS there = duplicate(self, snapshot, target_handle(keeper), 0);
+		pid_t clone = clone_pid(snapshot);
+
+		harness_free_snapshot(snapshot);
+		assert_int_equal(kill(clone, 0), 0);
+		assert_success(PssFreeSnapshot(target_handle(keeper), there));
+		assert_int_equal(kill(clone, 0), -1);
+	}
+	target_assert_unharmed(target);
+	target_assert_unharmed(keeper);
+}
+
+static void a_free_by_the_captured_process_fails_and_touches_nothing(void **state)
+{
+	_cleanup_target_ struct target *target = target_start("leader_waits", "read", NULL);
+	HPSS snapshot = harness_capture(target, FLAGS | PSS_CREATE_USE_VM_ALLOCATIONS);
+	struct patient *patient;
+
+	(void)state;
+	target_wait_asleep(target);
+	patient = patient_record(target->pid);
+	assert_int_equal(PssFreeSnapshot(target_handle(target), snapshot), ERROR_INVALID_HANDLE);
+	// Numbers coincide easily: under these the target has a file, pipes.
+	for (intptr_t number = 1; number < 5; number++)
+		assert_int_equal(PssFreeSnapshot(target_handle(target), (HPSS)number),
+				 ERROR_INVALID_HANDLE);
+	patient_assert_same(patient);
+	patient_free(patient);
+	assert_true(is_open(snapshot));
+	harness_free_snapshot(snapshot);
+	target_assert_unharmed(target);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(close_source_needs_vm_allocations),
+		cmocka_unit_test(close_source_in_another_process),
+		cmocka_unit_test(close_source_happens_even_if_duplicating_fails),
+		cmocka_unit_test(a_source_that_cannot_be_closed_is_an_error),
+		cmocka_unit_test(a_free_where_it_was_captured_needs_vm_allocations),
+		cmocka_unit_test(what_was_put_there_can_be_freed_there),
+		cmocka_unit_test(a_free_by_the_captured_process_fails_and_touches_nothing),
+	};
+
+	harness_begin("test_remote_free", 100);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
