@@ -32,7 +32,7 @@ lint-deep:
 	@scripts/test deep
 
 format:
-	find include src cli tests -name '*.[ch]' | xargs clang-format -i
+	find include src cli examples tests -name '*.[ch]' | xargs clang-format -i
 
 install: build
 	meson install -C $(BUILD) --no-rebuild

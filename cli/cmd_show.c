@@ -14,6 +14,7 @@
 
 struct show_values {
 	bool has_threads;
+	bool has_handles;
 	bool has_memory;
 	bool has_registers;
 	bool is_json;
@@ -26,6 +27,11 @@ static const struct pss_option show_options[] = {
 		.name = "threads",
 		.help = "list the threads: state, CPU time, system call",
 		.offset = offsetof(struct show_values, has_threads),
+	},
+	{
+		.name = "handles",
+		.help = "list the open descriptors",
+		.offset = offsetof(struct show_values, has_handles),
 	},
 	{
 		.name = "memory",
@@ -46,10 +52,14 @@ static const struct pss_option show_options[] = {
 };
 
 static const DWORD memory_flags = PSS_CAPTURE_VA_SPACE | PSS_CAPTURE_VA_SPACE_SECTION_INFORMATION;
+static const DWORD handle_flags = PSS_CAPTURE_HANDLES | PSS_CAPTURE_HANDLE_NAME_INFORMATION |
+				  PSS_CAPTURE_HANDLE_BASIC_INFORMATION |
+				  PSS_CAPTURE_HANDLE_TYPE_SPECIFIC_INFORMATION;
 
 static bool wants_summary(const struct show_values *values)
 {
-	return !values->has_threads && !values->has_memory && !values->has_registers;
+	return !values->has_threads && !values->has_handles && !values->has_memory &&
+	       !values->has_registers;
 }
 
 static DWORD capture_flags(const struct show_values *values)
@@ -60,6 +70,8 @@ static DWORD capture_flags(const struct show_values *values)
 		flags |= PSS_CAPTURE_THREADS;
 	if (values->has_registers)
 		flags |= PSS_CAPTURE_THREAD_CONTEXT;
+	if (values->has_handles)
+		flags |= handle_flags;
 	if (values->has_memory || wants_summary(values))
 		flags |= memory_flags;
 	return flags;
@@ -94,9 +106,11 @@ static int show_parts(HPSS snapshot, const struct show_values *values, DWORD fla
 	if (wants_summary(values) && flags & PSS_CAPTURE_VA_SPACE)
 		status = pss_show_memory_kinds(snapshot, output);
 	if (status == PSS_STATUS_DONE && values->has_threads)
-		status = pss_show_threads(snapshot, process.Machine, output);
+		status = pss_show_threads(snapshot, &process, output);
 	if (status == PSS_STATUS_DONE && values->has_registers)
 		status = pss_show_registers(snapshot, process.Machine, output);
+	if (status == PSS_STATUS_DONE && values->has_handles)
+		status = pss_show_handles(snapshot, output);
 	if (status == PSS_STATUS_DONE && values->has_memory)
 		status = pss_show_regions(snapshot, output);
 	return status;
@@ -127,7 +141,7 @@ const struct pss_command pss_cmd_show = {
 	.name = "show",
 	.operand = "PID|NAME",
 	.needs_operand = true,
-	.summary = "print facts, threads, registers or memory map of a process",
+	.summary = "print facts, threads, descriptors, registers or memory map of a process",
 	.description = "Prints facts of a process and a summary of its memory, or what the options "
 		       "ask for. The process is not stopped, except for --registers.",
 	.options = show_options,

@@ -87,20 +87,43 @@ static int store(const struct pss_command *command, const struct pss_option *opt
 	return PSS_STATUS_DONE;
 }
 
-// getopt names a long option by its place in argv, a letter by optopt.
-static int complain(const struct pss_command *command, int code, char **argv)
+static int complain_of(const struct pss_command *command, const char *word, const char *what)
 {
-	const char *word = argv[optind - 1];
-	const char *what =
-		code == ':' ? "needs a value" : "is unknown, ambiguous or takes no value";
-	char letter[3] = { '-', (char)optopt, '\0' };
-
-	if (optopt > 0 && optopt < OPTION_CODE && strncmp(word, "--", 2) != 0) {
-		word = letter;
-		what = code == ':' ? what : "is unknown";
-	}
 	return pss_message_usage("option '%s' %s; see 'procsnap %s --help'", word, what,
 				 command->name);
+}
+
+// @word begins several names, or none: getopt takes a beginning for the whole.
+static int complain_of_name(const struct pss_command *command, const struct getopt_tables *tables,
+			    const char *word)
+{
+	size_t length = strcspn(word + 2, "=");
+	char names[256] = "";
+	size_t used = 0;
+
+	for (const struct option *option = tables->longs; option->name; option++)
+		if (strncmp(option->name, word + 2, length) == 0 && used < sizeof(names))
+			used += (size_t)snprintf(names + used, sizeof(names) - used, "%s--%s",
+						 used ? " or " : "may be ", option->name);
+	return complain_of(command, word, used ? names : "is unknown");
+}
+
+// getopt names a long option by its place in argv; a letter, or what is known of a long one, by
+// optopt.
+static int complain(const struct pss_command *command, const struct getopt_tables *tables, int code,
+		    char **argv)
+{
+	const char *word = argv[optind - 1];
+	const char letter[3] = { '-', (char)optopt, '\0' };
+
+	if (code == ':')
+		return complain_of(command, optopt < OPTION_CODE ? letter : word, "needs a value");
+	if (strncmp(word, "--", 2) != 0 ||
+	    (optopt > 0 && optopt < OPTION_CODE && optopt != HELP_CODE))
+		return complain_of(command, letter, "is unknown");
+	if (optopt == 0)
+		return complain_of_name(command, tables, word);
+	return complain_of(command, word, "takes no value");
 }
 
 static int take_operand(const struct pss_command *command, int argc, char **argv,
@@ -136,7 +159,7 @@ int pss_options_parse(const struct pss_command *command, int argc, char **argv,
 		else if (option)
 			status = store(command, option, optarg, &options);
 		else
-			status = complain(command, code, argv);
+			status = complain(command, &tables, code, argv);
 		if (status != PSS_STATUS_DONE)
 			return status;
 	}

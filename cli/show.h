@@ -13,8 +13,11 @@ void pss_show_process(const PSSX_PROCESS *process, struct pss_output *output);
 /** A word for the letter that proc(5) has for the state of a process or thread. */
 const char *pss_show_state_word(char letter);
 
-/** A line for each thread. Returns an exit status. */
-int pss_show_threads(HPSS snapshot, uint32_t machine, struct pss_output *output);
+/** A line for each thread of @process. Returns an exit status. */
+int pss_show_threads(HPSS snapshot, const PSSX_PROCESS *process, struct pss_output *output);
+
+/** A line for each open descriptor. Returns an exit status. */
+int pss_show_handles(HPSS snapshot, struct pss_output *output);
 
 /** General registers of each thread. Returns an exit status. */
 int pss_show_registers(HPSS snapshot, uint32_t machine, struct pss_output *output);

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Threads of a snapshot: what they are doing, and their registers.
 #include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "machine.h"
 #include "message.h"
@@ -139,17 +142,40 @@ static void add_thread(const PSSX_THREAD *thread, uint32_t machine, struct pss_o
 	pss_output_table_add(table, values);
 }
 
-int pss_show_threads(HPSS snapshot, uint32_t machine, struct pss_output *output)
+// Whether the kernel keeps the system calls of that process from us.
+static bool are_syscalls_hidden(int pid)
 {
+	char path[64], byte;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/syscall", pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool is_hidden = (fd < 0 || read(fd, &byte, 1) < 0) && (errno == EACCES || errno == EPERM);
+
+	if (fd >= 0)
+		(void)close(fd);
+	return is_hidden;
+}
+
+int pss_show_threads(HPSS snapshot, const PSSX_PROCESS *process, struct pss_output *output)
+{
+	bool has_syscalls = false;
 	PSSX_THREAD thread = { .Size = sizeof(thread) };
 	struct pss_output_table table;
 	DWORD error = ERROR_SUCCESS;
 
 	pss_output_table_begin(output, "threads", columns, FIELD_COUNT, &table);
-	for (DWORD i = 0; (error = PssxQueryThread(snapshot, i, &thread)) == ERROR_SUCCESS; i++)
-		add_thread(&thread, machine, &table);
+	for (DWORD i = 0; (error = PssxQueryThread(snapshot, i, &thread)) == ERROR_SUCCESS; i++) {
+		add_thread(&thread, process->Machine, &table);
+		has_syscalls |= (thread.Flags & PSSX_THREAD_HAS_SYSCALL) != 0;
+	}
 	pss_output_table_end(&table);
-	return error == ERROR_NO_MORE_ITEMS ? PSS_STATUS_DONE : pss_message_library(NULL);
+	if (error != ERROR_NO_MORE_ITEMS)
+		return pss_message_library(NULL);
+	if (!has_syscalls && are_syscalls_hidden(process->Pid))
+		pss_message_note("system calls of process %d are not shown: seeing them takes the "
+				 "right to trace it",
+				 process->Pid);
+	return PSS_STATUS_DONE;
 }
 
 // The thread, then a field for each register.

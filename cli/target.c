@@ -16,7 +16,7 @@
 #include "message.h"
 #include "text.h"
 
-enum { LISTED_MAX = 20, COMMAND_WIDTH = 60 };
+enum { LISTED_MAX = 20, COMMAND_WIDTH = 60, NAME_ROOM = 64 };
 
 // What the library calls the clones that hold snapshots; they share their original's executable.
 static const char clone_name[] = "procsnap-clone";
@@ -118,6 +118,44 @@ static int find_matches(const char *name, struct matches *ret)
 	return PSS_STATUS_DONE;
 }
 
+// A process whose name holds @part, at the beginning if there is such a one. Its PID, or 0.
+static int find_similar(const char *part, char name_ret[NAME_ROOM])
+{
+	DIR *proc = opendir("/proc");
+	const struct dirent *entry;
+	bool is_beginning = false;
+	int found = 0;
+
+	while (proc && !is_beginning && (entry = readdir(proc)) != NULL) {
+		int pid = (int)strtol(entry->d_name, NULL, 10);
+		char name[NAME_ROOM] = "";
+
+		if (pid > 0 && pid != getpid())
+			read_comm(pid, name, sizeof(name));
+		const char *place = strstr(name, part);
+
+		if (!place || strcmp(name, clone_name) == 0 || (found > 0 && place != name))
+			continue;
+		is_beginning = place == name;
+		memcpy(name_ret, name, sizeof(name));
+		found = pid;
+	}
+	if (proc)
+		(void)closedir(proc);
+	return found;
+}
+
+static int refuse_unknown(const char *name)
+{
+	char similar[NAME_ROOM];
+	int pid = find_similar(name, similar);
+
+	if (pid > 0)
+		return pss_message_fail("no process is called '%s'; '%s' runs, PID %d", name,
+					similar, pid);
+	return pss_message_fail("no process is called '%s'; 'ps -e' lists what runs", name);
+}
+
 static void list_process(int pid)
 {
 	char command[PATH_MAX];
@@ -126,6 +164,9 @@ static void list_process(int pid)
 	for (size_t i = 0; i + 1 < length; i++)
 		if (command[i] == '\0')
 			command[i] = ' ';
+	// Programs that set their title fill what is left of the old one with blanks.
+	for (length = strlen(command); length > 0 && command[length - 1] == ' ';)
+		command[--length] = '\0';
 	if (length == 0)
 		read_comm(pid, command, sizeof(command));
 	_cleanup_text_ char *safe = pss_text_escape(command);
@@ -171,7 +212,7 @@ static int open_name(const char *name, struct pss_target *ret)
 	if (status != PSS_STATUS_DONE)
 		return status;
 	if (matches.count == 0)
-		return pss_message_fail("no process is called '%s'; 'ps -e' lists what runs", name);
+		return refuse_unknown(name);
 	if (matches.count > 1)
 		return refuse_several(name, &matches);
 

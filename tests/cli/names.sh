@@ -6,11 +6,12 @@ pid_of() {
 	"$PROCSNAP" show "$@" --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["process"]["pid"])'
 }
 
-mine=pss-names-$$
+mine=pss-n-$$
 long=pss-a-name-longer-than-comm-$$
 cp "$PROCSNAP_TARGETS/plain" "$mine"
 cp "$PROCSNAP_TARGETS/plain" "$long"
-start one "./$mine"
+# The last argument ends as a title does that a program sets: blanks over what was there.
+start one "./$mine" 3 '1   '
 [ "$(pid_of "$mine")" = "$one" ] && echo by comm
 start lengthy "./$long"
 [ "$(pid_of "$long")" = "$lengthy" ] && echo by executable
@@ -18,7 +19,8 @@ rm "$long"
 [ "$(pid_of "$long")" = "$lengthy" ] && echo by deleted executable
 start renamed bash -c 'exec -a "$1" "$2"' - "/x/renamed-$mine" "./$mine"
 [ "$(pid_of "renamed-$mine")" = "$renamed" ] && echo by argv
-try show "pss-names" | sed "s/$$/N/g"
+# A part of a name is none, but tells what may be meant.
+try show "ss-n-$$" | sed "s/PID \($one\|$renamed\)$/PID P/; s/$$/N/g"
 
 # Two of one name now: the first and the renamed one share an executable.
 transcript=$(try dump "$mine")

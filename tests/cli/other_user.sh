@@ -24,6 +24,9 @@ as_nobody() {
 
 as_nobody dump "$plain" -o core
 as_nobody show "$plain" --memory
+as_nobody show "$plain" --handles
 as_nobody show "$plain" --registers
+as_nobody show "$plain" --threads | sed -E 's/^ *[0-9]+ (rewriter|sleeper).*/\1/' |
+	grep -vE '^ *(TID|PID) ' | LC_ALL=C sort
 as_nobody show "$plain" | grep -E '^(Name|Threads|image|exit) '
 ls -A

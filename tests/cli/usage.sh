@@ -12,6 +12,7 @@ try dump 1 2
 try dump --nonsense 1
 try dump -x 1
 try dump 1 -o
+try dump 1 --out
 try dump 1 --filter
 try dump 1 --json=yes
 try dump --filter 33 1
@@ -28,6 +29,12 @@ try dump 99999999999999999999
 try dump 4294967297
 try show
 try show --threads=1 1
+try show --h 1
+try show --h=1 1
+try show --he=1 1
+try show --help=1 1
+try show -h=1 1
+try show --th=1 1
 try show $'a\033[31mb\xff'
 "$PROCSNAP" 2>&1 >/dev/null | head -n 1
 ls -A

@@ -4,7 +4,7 @@ source "$PROCSNAP_SOURCE/tests/cli/lib.bash"
 
 start plain "$PROCSNAP_TARGETS/plain"
 for width in 40 80 200; do
-	for options in '' --threads --memory --registers; do
+	for options in '' --threads --handles --memory --registers; do
 		# shellcheck disable=SC2086 # no option is no argument
 		python3 "$PROCSNAP_SOURCE/tests/cli/on_terminal.py" $width "$PROCSNAP" show "$plain" \
 			$options >shown
