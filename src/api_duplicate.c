@@ -165,6 +165,15 @@ static int copy(struct side *source, struct side *target, const struct copying *
 	return r;
 }
 
+// A receiver that has ended is no wrong argument: the source is freed even so.
+static void free_without_receiver(struct side *source, const struct copying *how)
+{
+	struct pss_diag second = { 0 };
+
+	if (how->close_source)
+		(void)side_free(source, &second);
+}
+
 // A process that has ended has no handles.
 static int without_process(int error)
 {
@@ -177,6 +186,21 @@ struct duplication {
 	struct copying how;
 };
 
+static int check_duplication(uint32_t flags, uint32_t capture_flags, const HPSS *ret,
+			     struct pss_diag *diag)
+{
+	if (flags & ~(uint32_t)PSS_DUPLICATE_CLOSE_SOURCE)
+		return pss_fail(diag, -EINVAL, "duplicate flags 0x%x are unknown", flags);
+	if (!ret)
+		return pss_fail(diag, -EINVAL, "no room for the snapshot handle");
+	if ((flags & PSS_DUPLICATE_CLOSE_SOURCE) &&
+	    !(capture_flags & PSS_CREATE_USE_VM_ALLOCATIONS))
+		return pss_fail(diag, -EOPNOTSUPP,
+				"the source can be closed on the way only if the snapshot was "
+				"captured with PSS_CREATE_USE_VM_ALLOCATIONS");
+	return 0;
+}
+
 static int duplicate_snapshot(const struct duplication *what, HPSS snapshot, uint32_t flags,
 			      struct pss_diag *diag, HPSS *ret)
 {
@@ -188,19 +212,15 @@ static int duplicate_snapshot(const struct duplication *what, HPSS snapshot, uin
 
 	if (r == 0)
 		r = side_take_snapshot(&source, snapshot, diag, &header);
-	if (r == 0)
-		r = side_open(what->target, "cannot duplicate into", diag, &target);
 	if (r < 0)
 		return r;
-	if (flags & ~(uint32_t)PSS_DUPLICATE_CLOSE_SOURCE)
-		return pss_fail(diag, -EINVAL, "duplicate flags 0x%x are unknown", flags);
-	if (!ret)
-		return pss_fail(diag, -EINVAL, "no room for the snapshot handle");
-	if (what->how.close_source && !(header.capture_flags & PSS_CREATE_USE_VM_ALLOCATIONS))
-		return pss_fail(diag, -EOPNOTSUPP,
-				"the source can be closed on the way only if the snapshot was "
-				"captured with PSS_CREATE_USE_VM_ALLOCATIONS");
-	r = copy(&source, &target, &what->how, diag, &number);
+	r = side_open(what->target, "cannot duplicate into", diag, &target);
+	if (r == -ESRCH && check_duplication(flags, header.capture_flags, ret, NULL) == 0)
+		free_without_receiver(&source, &what->how);
+	if (r == 0)
+		r = check_duplication(flags, header.capture_flags, ret, diag);
+	if (r == 0)
+		r = copy(&source, &target, &what->how, diag, &number);
 	if (r == 0)
 		*ret = (HPSS)(intptr_t)number;
 	return r;
@@ -239,11 +259,33 @@ static bool is_where_captured(const struct pss_target *holder,
 	       stat.start_ticks == header->capturer_start_ticks;
 }
 
+// Whether what is open here under that number is a snapshot of @holder: then that is what is meant,
+// and @holder, the captured process, may have another one under the same number by chance.
+static bool is_of_holder(const struct pss_target *holder, HPSS snapshot)
+{
+	_cleanup_section_ struct pss_section section = PSS_SECTION_EMPTY;
+	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
+	struct pss_procfs_stat stat;
+	int number;
+
+	if (pss_snapshot_fd(snapshot, &number) < 0 || pss_section_open(number, &section) < 0 ||
+	    pss_section_process(&section)->pid != holder->pid)
+		return false;
+	return pss_procfs_read(holder->proc_fd, "stat", &text) == 0 &&
+	       pss_procfs_parse_stat((const char *)text.data, text.size, &stat) == 0 &&
+	       stat.start_ticks == pss_section_process(&section)->start_ticks;
+}
+
 static int free_in(struct side *holder, HPSS snapshot, struct pss_diag *diag)
 {
 	struct pss_section_header header = { 0 };
-	int r = side_take_snapshot(holder, snapshot, diag, &header);
 
+	if (!holder->is_self && is_of_holder(&holder->target, snapshot))
+		return pss_fail(diag, -EBADF,
+				"%#lx is a snapshot of process %d that this process holds: it is "
+				"freed with the handle of this process",
+				(unsigned long)(uintptr_t)snapshot, holder->target.pid);
+	int r = side_take_snapshot(holder, snapshot, diag, &header);
 	if (r < 0)
 		return r;
 	if (!holder->is_self && !(header.capture_flags & PSS_CREATE_USE_VM_ALLOCATIONS) &&
@@ -302,6 +344,8 @@ static int duplicate_handle(const struct duplication *what, HANDLE handle, DWORD
 	if (what->how.close_source && !ret)
 		return side_free(&source, diag);
 	r = side_open(what->target, "cannot duplicate into", diag, &target);
+	if (r == -ESRCH && ret)
+		free_without_receiver(&source, &what->how);
 	if (r < 0)
 		return r;
 	if (!ret)

@@ -124,14 +124,6 @@ SIZE_T WINAPI VirtualQueryEx(HANDLE hProcess, LPCVOID lpAddress, PMEMORY_BASIC_I
 	return pss_api_finish(&diag, "cannot tell what is mapped", r) ? sizeof *lpBuffer : 0;
 }
 
-static int read_stat(int proc_fd, struct pss_procfs_stat *ret)
-{
-	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
-	int r = pss_procfs_read(proc_fd, "stat", &text);
-
-	return r < 0 ? r : pss_procfs_parse_stat((const char *)text.data, text.size, ret);
-}
-
 /** Opens what a handle stands for. *pidfd_ret is -EBADF for the calling process and for clones. */
 static int open_process(HANDLE handle, struct pss_diag *diag, int *pidfd_ret,
 			struct pss_target *ret)
@@ -159,7 +151,7 @@ static bool may_see_exit_code(int proc_fd)
 static int status_from_stat(const struct pss_target *target, struct pss_diag *diag, int *ret)
 {
 	struct pss_procfs_stat stat;
-	int r = read_stat(target->proc_fd, &stat);
+	int r = pss_procfs_read_stat(target->proc_fd, "stat", NULL, &stat);
 
 	if (r < 0)
 		return r;
@@ -280,7 +272,7 @@ static int read_times(HANDLE handle, struct pss_diag *diag, struct process_times
 		return r;
 	// By its number; that stat can be read afterwards says that the number was still its own.
 	uint64_t cpu_ns = pss_collect_common_cpu_ns(target.pid);
-	r = read_stat(target.proc_fd, &stat);
+	r = pss_procfs_read_stat(target.proc_fd, "stat", &scratch, &stat);
 	if (r < 0)
 		return r;
 	ret->created = pss_collect_common_created(boot_seconds, stat.start_ticks);

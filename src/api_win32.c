@@ -14,6 +14,7 @@
 #include "clone.h"
 #include "handle_table.h"
 #include "memory.h"
+#include "procfs.h"
 #include "section.h"
 #include "snapshot.h"
 
@@ -71,11 +72,15 @@ static int process_id(HANDLE handle, struct pss_diag *diag, pid_t *ret)
 {
 	_cleanup_target_ struct pss_target target = PSS_TARGET_EMPTY;
 	const char *what = "cannot tell the process id";
+	struct pss_procfs_stat stat;
 	int fd;
 	int r;
 
 	if (pss_api_is_section(handle, &fd)) {
 		r = pss_api_open_clone(fd, what, diag, &target);
+		// Once it is reaped, its number may be another's.
+		if (r == 0)
+			r = pss_procfs_read_stat(target.proc_fd, "stat", NULL, &stat);
 		if (r == 0)
 			*ret = target.pid;
 		return r;

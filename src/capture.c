@@ -28,6 +28,8 @@
 
 #define PATIENCE_NS 20000000000ull
 
+enum { PROGRAM_TRIES = 4 };
+
 #define CAPTURE_EMPTY                                                                              \
 	((struct capture){                                                                         \
 		.target = PSS_TARGET_EMPTY,                                                        \
@@ -219,14 +221,17 @@ static int keep_unforked(struct capture *capture)
 		.target_fd = capture->target.space_fd,
 		.clone_fd = capture->clone.proc_fd,
 		.capture_time = pss_collect_common_instant(capture->tracee.instant_realtime_ns),
+		.is_self = capture->target.caller_tid != 0,
 		.section = &capture->section,
+		.scratch = &capture->scratch,
 	};
 
 	if (!pss_capture_wants(capture, PSS_CAPTURE_VA_CLONE))
 		return 0;
 	int r = pss_collect_unforked_find(&request, &capture->unforked);
 	pss_capture_add_cost(capture, start, &capture->figures.aux_pages);
-	if (r < 0)
+	// What was not found is marked missing; for that no capture fails.
+	if (r == -ENOMEM)
 		return pss_fail(capture->diag, r, "cannot read what the clone of process %d lacks",
 				capture->target.pid);
 	return 0;
@@ -390,13 +395,41 @@ static int run_helper_patiently(struct capture *capture, enum pss_helper_kind ki
 	return r;
 }
 
+static int open_target(struct capture *capture)
+{
+	int r = pss_target_open(capture->request->pidfd, capture->diag, &capture->target);
+
+	if (r == 0 && pss_capture_needs_instant(capture) &&
+	    pss_capture_wants(capture, PSS_CAPTURE_HANDLES))
+		pss_handles_prepare(&capture->handles, &capture->target);
+	return r;
+}
+
+// A program that has called execve while we looked is another one under the same number: threads,
+// text and memory that were found are gone, and its end, so it seemed, was theirs.
+static int run_helper_again(struct capture *capture, enum pss_helper_kind kind)
+{
+	int r = run_helper_patiently(capture, kind);
+
+	for (int tries = 1; tries < PROGRAM_TRIES && (r == -EAGAIN || r == -ENOENT || r == -ESRCH);
+	     tries++) {
+		pss_target_close(&capture->target);
+		pss_handles_deinit(&capture->handles);
+		start_anew(capture);
+		r = open_target(capture);
+		if (r == 0)
+			r = run_helper_patiently(capture, kind);
+	}
+	return r;
+}
+
 static int take_with_stop(struct capture *capture)
 {
 	// Naming the helper to Yama overwrites what the host may have named itself: only if it must
 	// be.
 	bool is_refused_self = capture->target.caller_tid && pss_target_wants_ancestor();
 	enum pss_helper_kind kind = is_refused_self ? PSS_HELPER_OF_HOST : PSS_HELPER_PROCESS;
-	int r = run_helper_patiently(capture, kind);
+	int r = run_helper_again(capture, kind);
 
 	// Yama may let the host trace its own children, but not another child of the host.
 	if ((r == -EPERM || r == -EACCES) && kind == PSS_HELPER_PROCESS &&
@@ -425,9 +458,7 @@ static void sign(struct capture *capture)
 	struct pss_procfs_stat stat;
 
 	capture->capturer_pid = getpid();
-	if (pss_procfs_read(AT_FDCWD, "/proc/self/stat", &capture->scratch) == 0 &&
-	    pss_procfs_parse_stat((const char *)capture->scratch.data, capture->scratch.size,
-				  &stat) == 0)
+	if (pss_procfs_read_stat(AT_FDCWD, "/proc/self/stat", &capture->scratch, &stat) == 0)
 		capture->capturer_start_ticks = stat.start_ticks;
 }
 
@@ -442,11 +473,9 @@ int pss_capture(const struct pss_capture_request *request, struct pss_diag *diag
 	capture.arch = pss_arch_native();
 	capture.started = pss_capture_cost_now(&capture);
 	sign(&capture);
-	int r = pss_target_open(request->pidfd, capture.diag, &capture.target);
+	int r = open_target(&capture);
 	if (r < 0)
 		return r;
-	if (pss_capture_needs_instant(&capture) && pss_capture_wants(&capture, PSS_CAPTURE_HANDLES))
-		pss_handles_prepare(&capture.handles, &capture.target);
 	r = pss_capture_needs_instant(&capture) ? take_with_stop(&capture)
 						: take_without_stop(&capture);
 	if (r < 0)

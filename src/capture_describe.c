@@ -3,6 +3,7 @@
 // here stops, changes or lets go of anything.
 #include "capture_describe.h"
 
+#include <errno.h>
 #include <time.h>
 
 #include "capture_pages.h"
@@ -138,14 +139,17 @@ static int describe_clone(struct capture *capture)
 	return r;
 }
 
-// The kernel's clock, [vvar]: through /proc nobody can read it.
+// The kernel's clock, [vvar]: through /proc nobody can read it. For want of it no capture fails.
 static int keep_kernel_pages(struct capture *capture)
 {
 	struct pss_cost start = pss_capture_cost_now(capture);
 	int r = pss_capture_pages_keep(&capture->clone, &capture->section);
 
 	pss_capture_add_cost(capture, start, &capture->figures.aux_pages);
-	return r;
+	if (r == -ENOMEM)
+		return pss_fail(capture->diag, r, "cannot keep the clock pages of process %d",
+				capture->target.pid);
+	return 0;
 }
 
 static int describe_threads(struct capture *capture, const struct pss_collect *context)

@@ -16,6 +16,11 @@
 #include "tracee.h"
 
 #define PATIENCE_NS 20000000000ull
+// A thread that does not stop takes 50 ms to find out: so there is one more try.
+#define STUCK_PATIENCE_NS 40000000ull
+// An execve takes a moment, and so does the end of a process.
+#define CHANGE_PATIENCE_NS 250000000ull
+#define BREATH_NS          2000000
 
 enum { TRIES = 5 };
 
@@ -29,6 +34,7 @@ struct session {
 	struct pss_buf stuck; // threads that would not stop, pid_t each: ours until the helper ends
 	struct pss_buf scratch;
 	struct pss_diag diag; // of the latest try
+	uint64_t patience_ns; // for so long after the beginning another helper may do better
 	bool is_32bit;        // a thread was seen that runs such code
 	bool is_done;         // the work was begun, and its result is final
 };
@@ -207,12 +213,20 @@ static int try_until_done(struct session *session)
 			r = try_all(session);
 		if (session->is_done)
 			return r;
+		// This helper can only look on from here: by what it holds it would meet itself.
+		if (session->stuck.size) {
+			session->patience_ns = STUCK_PATIENCE_NS;
+			break;
+		}
 		// EPERM is said of a thread that another capturer holds, too, who may be gone by
 		// the time that one looks who it was.
 		if ((r == -EPERM || (r == -EAGAIN && !session->is_32bit)) && ++tries < TRIES) {
 			pss_tracee_pause();
 			continue;
 		}
+		// By a thread that we had, under the number that an execve has given it.
+		if (r == -EBUSY && tries > 0)
+			return -ESRCH;
 		// Another capturer has it for a moment.
 		if (r != -EBUSY || pss_tracee_now(CLOCK_MONOTONIC) > deadline ||
 		    !pss_target_wait_for_tracer(session->target))
@@ -224,13 +238,24 @@ static int try_until_done(struct session *session)
 }
 
 // A dying process first loses its memory, and with it the link to its program: what failed by then
-// has failed for that.
-static bool has_ended(const struct session *session)
+// has failed for that. In an execve, though, the thread that calls it has memory while the leader
+// is a zombie.
+static bool has_ended(struct session *session)
 {
-	char byte;
+	const struct pss_target *target = session->target;
 
-	return readlinkat(session->target->space_fd, "exe", &byte, 1) < 0 &&
-	       (errno == ENOENT || errno == ESRCH);
+	if (pss_procfs_list(target->proc_fd, "task", &session->tids) < 0)
+		return true;
+	for (size_t i = 0; i < session->tids.size / sizeof(int32_t); i++) {
+		char path[32], byte;
+
+		(void)snprintf(path, sizeof path, "task/%d/exe",
+			       ((const int32_t *)(const void *)session->tids.data)[i]);
+		if (readlinkat(target->proc_fd, path, &byte, 1) >= 0 ||
+		    (errno != ENOENT && errno != ESRCH))
+			return false;
+	}
+	return true;
 }
 
 static int run(void *context)
@@ -238,11 +263,23 @@ static int run(void *context)
 	struct session *session = context;
 	int r = try_until_done(session);
 
-	if (r == 0 || r == -ESRCH || !has_ended(session))
-		return r;
-	session->diag = (struct pss_diag){ 0 };
-	return pss_fail(&session->diag, -ESRCH, "process %d has ended meanwhile",
-			session->target->pid);
+	if (r == 0)
+		return 0;
+	if (has_ended(session)) {
+		session->diag = (struct pss_diag){ 0 };
+		return pss_fail(&session->diag, -ESRCH, "process %d has ended meanwhile",
+				session->target->pid);
+	}
+	// It lives, but a thread or the program text of a moment ago is no more.
+	if (r == -ESRCH || r == -ENOENT || r == -EFAULT) {
+		session->patience_ns = CHANGE_PATIENCE_NS;
+		session->diag = (struct pss_diag){ 0 };
+		return pss_fail(&session->diag, -EAGAIN,
+				"process %d has begun to execute another program meanwhile, or "
+				"its program has no instructions to make a call with",
+				session->target->pid);
+	}
+	return r;
 }
 
 static int report(const struct session *session, int r, struct pss_diag *diag)
@@ -285,8 +322,9 @@ static int run_helper(struct session *session, enum pss_helper_kind kind)
 	return result;
 }
 
-int pss_errand_send(struct pss_target *target, const struct pss_errand *errand,
-		    struct pss_diag *diag)
+// One helper for it, or two. *may_retry_ret: it could not be done, but later on may.
+static int send_once(struct pss_target *target, const struct pss_errand *errand, uint64_t start_ns,
+		     struct pss_diag *diag, bool *may_retry_ret)
 {
 	_cleanup_(session_deinit) struct session session = SESSION(target, errand);
 	int r = run_helper(&session, PSS_HELPER_PROCESS);
@@ -294,7 +332,23 @@ int pss_errand_send(struct pss_target *target, const struct pss_errand *errand,
 	// Yama may let us trace our own children, but not another child of ours.
 	if ((r == -EPERM || r == -EACCES) && !session.is_done && pss_target_wants_ancestor())
 		r = run_helper(&session, PSS_HELPER_THREAD);
-	return report(&session, r, diag);
+	*may_retry_ret =
+		r == -EAGAIN && pss_tracee_now(CLOCK_MONOTONIC) < start_ns + session.patience_ns;
+	return *may_retry_ret ? r : report(&session, r, diag);
+}
+
+int pss_errand_send(struct pss_target *target, const struct pss_errand *errand,
+		    struct pss_diag *diag)
+{
+	const struct timespec breath = { .tv_nsec = BREATH_NS };
+	uint64_t start_ns = pss_tracee_now(CLOCK_MONOTONIC);
+	bool may_retry = false;
+	int r;
+
+	// The kernel has let go of what a helper held when the next one looks.
+	while ((r = send_once(target, errand, start_ns, diag, &may_retry)) < 0 && may_retry)
+		(void)nanosleep(&breath, NULL);
+	return r;
 }
 
 bool pss_errand_shares_descriptors(const struct pss_target *target, pid_t tid)

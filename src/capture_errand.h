@@ -11,8 +11,9 @@
 /** What is to be done. */
 struct pss_errand {
 	/**
-	 * Makes the calls. -EAGAIN: by another thread, please; any other result is final. Runs in a
-	 * helper, which may be killed in the middle: what must be closed then belongs to @context.
+	 * Makes the calls. -EAGAIN: by another thread, please; any other result is final, but that
+	 * it may be called again if an execve came between. Runs in a helper, which may be killed
+	 * in the middle: what must be closed then belongs to @context.
 	 */
 	int (*work)(struct pss_inject *inject, void *context);
 	void *context;
@@ -22,7 +23,8 @@ struct pss_errand {
 /**
  * Has a thread of @target do it: the leader if its stack is fit for the frames, else one asleep,
  * else any, on pages mapped for it. Waits while another capturer holds the process. To be called
- * in a helper. The result is that of the work, or -EAGAIN (no thread will do), -EBUSY (traced),
+ * in a helper. The result is that of the work, or -EAGAIN (no thread will do now, the process has
+ * called execve meanwhile), -EBUSY (traced),
  * -EPERM, -ESRCH, -EOPNOTSUPP (32-bit), -ETIMEDOUT.
  */
 int pss_errand_run(struct pss_target *target, const struct pss_errand *errand,

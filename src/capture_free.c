@@ -10,43 +10,38 @@
 #include <sys/file.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "capture.h"
 #include "capture_target.h"
 #include "clone.h"
 #include "memory.h"
 #include "procfs.h"
 #include "section.h"
+#include "tracee.h"
 
-enum { EXIT_DEADLINE_MS = 10000 };
+// A freed snapshot is worth no longer wait; what is left is the next capture's to reap.
+enum { EXIT_DEADLINE_MS = 2000 };
+
+#define NS_PER_MS 1000000ull
 
 static int read_stat_of(pid_t pid, struct pss_procfs_stat *ret)
 {
-	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
 	_cleanup_close_ int fd = -EBADF;
 	int r = pss_procfs_open(pid, &fd);
 
-	if (r == 0)
-		r = pss_procfs_read(fd, "stat", &text);
-	if (r == 0)
-		r = pss_procfs_parse_stat((const char *)text.data, text.size, ret);
-	return r;
+	return r < 0 ? r : pss_procfs_read_stat(fd, "stat", NULL, ret);
 }
 
-// Whether the clone's number is that of a process that is no clone of this section. A process that
-// is dying gives up its memory, and with it the link to its program, before its descriptors: the
-// clone itself may hold the section no more, but has lost that link then.
-static bool is_another(const struct pss_section *section, pid_t pid)
+// Whether the clone's number is that of this section's clone for all that can be told. One that is
+// dying may hold the section no more. What may not be looked at is taken for another's.
+static bool is_clone(const struct pss_section *section, pid_t pid)
 {
 	_cleanup_memory_ struct pss_memory memory = PSS_MEMORY_EMPTY;
-	_cleanup_close_ int fd = -EBADF;
 	struct pss_diag diag = { 0 };
-	char byte;
 
-	return pss_memory_open_clone(section, &diag, &memory) == -ESRCH &&
-	       pss_procfs_open(pid, &fd) == 0 && readlinkat(fd, "exe", &byte, 1) >= 0;
+	return pss_memory_open_clone(section, &diag, &memory) == 0 || pss_clone_is_ending(pid);
 }
 
 static int prepare(int section_fd, struct pss_capture_free *ending)
@@ -70,7 +65,7 @@ static int prepare(int section_fd, struct pss_capture_free *ending)
 	r = read_stat_of(ending->clone.pid, &stat);
 	// A section may come from somebody who names another process: it is not waited for.
 	if (r == 0 && (stat.start_ticks != ending->clone.start_ticks || stat.exit_signal != 0 ||
-		       is_another(&section, ending->clone.pid)))
+		       !is_clone(&section, ending->clone.pid)))
 		r = -ESRCH;
 	if (r < 0)
 		return r;
@@ -85,14 +80,31 @@ static bool was_last(const struct pss_capture_free *ending)
 	return flock(ending->probe_fd, LOCK_SH | LOCK_NB) == 0;
 }
 
+// It can't exit before somebody lets it run.
+static bool is_stopped(const struct pss_capture_free *ending)
+{
+	struct pss_procfs_stat stat;
+
+	return read_stat_of(ending->clone.pid, &stat) == 0 &&
+	       stat.start_ticks == ending->clone.start_ticks &&
+	       (stat.state == 'T' || stat.state == 't');
+}
+
 static bool wait_for_exit(const struct pss_capture_free *ending)
 {
 	struct pollfd event = { .fd = ending->clone_pidfd, .events = POLLIN };
-	int r;
+	uint64_t deadline = pss_tracee_now(CLOCK_MONOTONIC) + EXIT_DEADLINE_MS * NS_PER_MS;
+	uint64_t now;
+	int r = -1;
 
-	do
-		r = poll(&event, 1, EXIT_DEADLINE_MS);
-	while (r < 0 && errno == EINTR);
+	if (is_stopped(ending))
+		return false;
+	// A program with a timer may interrupt each of the waits.
+	while ((now = pss_tracee_now(CLOCK_MONOTONIC)) < deadline) {
+		r = poll(&event, 1, (int)((deadline - now) / NS_PER_MS) + 1);
+		if (r >= 0 || errno != EINTR)
+			break;
+	}
 	return r == 1;
 }
 

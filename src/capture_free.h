@@ -29,7 +29,8 @@ void pss_capture_free_begin(int fd, struct pss_capture_free *ret);
 
 /**
  * Afterwards: if no duplicate is left anywhere, waits for the clone to exit and has its zombie
- * reaped. Frees. Accepts the empty one.
+ * reaped. One that is stopped, or takes seconds, is left to the next capture. Frees. Accepts the
+ * empty one.
  */
 void pss_capture_free_end(struct pss_capture_free *ending);
 

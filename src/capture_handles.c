@@ -19,6 +19,7 @@
 enum {
 	OPEN_PATIENCE_MS = 20000,
 	READ_PATIENCE_MS = 5000, // the target stands meanwhile
+	LOOK_PATIENCE_MS = 2000, // of all the files on servers, only the first is waited for
 	DIAG_PATIENCE_S = 5,
 };
 
@@ -37,6 +38,13 @@ static int open_all(void *context)
 	return r;
 }
 
+// Killed while a buffer moved, the reader leaves an address that is not ours any more.
+static void forget_buffers(struct pss_handles *handles)
+{
+	handles->fds = PSS_PROCFS_FDS_EMPTY;
+	handles->list = PSS_BUF_EMPTY;
+}
+
 void pss_handles_prepare(struct pss_handles *handles, const struct pss_target *target)
 {
 	int result = 0;
@@ -45,6 +53,8 @@ void pss_handles_prepare(struct pss_handles *handles, const struct pss_target *t
 		return;
 	int r = pss_helper_aside_ask(&handles->reader, open_all, handles, OPEN_PATIENCE_MS,
 				     &result);
+	if (r < 0)
+		forget_buffers(handles);
 	if (r < 0 || result < 0)
 		pss_handles_deinit(handles);
 }
@@ -102,8 +112,7 @@ static bool has_exited(const struct pss_target *target, struct pss_buf *scratch)
 {
 	struct pss_procfs_stat stat;
 
-	return pss_procfs_read(target->space_fd, "stat", scratch) == 0 &&
-	       pss_procfs_parse_stat((const char *)scratch->data, scratch->size, &stat) == 0 &&
+	return pss_procfs_read_stat(target->space_fd, "stat", scratch, &stat) == 0 &&
 	       (stat.state == 'Z' || stat.state == 'X');
 }
 
@@ -114,7 +123,9 @@ int pss_handles_read(struct pss_handles *handles, const struct pss_target *targe
 	int r = pss_helper_aside_ask(&handles->reader, read_all, handles, READ_PATIENCE_MS,
 				     &result);
 
-	if (r == 0)
+	if (r < 0)
+		forget_buffers(handles);
+	else
 		r = result;
 	if (r == -EOWNERDEAD)
 		r = read_ourselves(handles, target, is_still);
@@ -177,16 +188,49 @@ static int open_diag_for(const struct pss_target *target)
 	return request.fd;
 }
 
-int pss_handles_describe(const struct pss_handles *handles, const struct pss_target *target,
+// In the reader, whose folder it is.
+static int look_there(void *context)
+{
+	struct pss_handles *handles = context;
+
+	return pss_collect_handles_look(AT_FDCWD, handles->look.path, handles->look.mask,
+					&handles->look.status);
+}
+
+static int look(void *context, const char *path, unsigned mask, struct statx *ret)
+{
+	struct pss_handles *handles = context;
+	int result = 0;
+
+	if (!handles->reader.shared)
+		(void)pss_helper_aside_start(handles->look.dir_fd, &handles->reader);
+	(void)snprintf(handles->look.path, sizeof handles->look.path, "%s", path);
+	handles->look.mask = mask;
+	int r = pss_helper_aside_ask(&handles->reader, look_there, handles, LOOK_PATIENCE_MS,
+				     &result);
+	if (r == -EOWNERDEAD)
+		return pss_collect_handles_look(handles->look.dir_fd, path, mask, ret);
+	if (r == 0)
+		r = result;
+	if (r == 0)
+		*ret = handles->look.status;
+	return r;
+}
+
+int pss_handles_describe(struct pss_handles *handles, const struct pss_target *target,
 			 const struct pss_collect *context,
 			 const struct pss_collect_handles_options *options)
 {
+	struct pss_collect_handles_options own_options = *options;
 	struct pss_collect own = *context;
 	int r;
 
 	// Of the clone's table nothing is left.
 	own.space_fd = target->space_fd;
-	r = pss_collect_handles(&own, &handles->list, options);
+	own_options.look = look;
+	own_options.look_context = handles;
+	handles->look.dir_fd = target->space_fd;
+	r = pss_collect_handles(&own, &handles->list, &own_options);
 	if (r < 0 || !options->with_names || !pss_collect_handles_has_sockets(&handles->list))
 		return r;
 	_cleanup_close_ int diag_fd = open_diag_for(target);
@@ -200,5 +244,5 @@ void pss_handles_deinit(struct pss_handles *handles)
 	pss_buf_deinit(&handles->fds.numbers);
 	pss_buf_deinit(&handles->fds.doors);
 	pss_buf_deinit(&handles->list);
-	handles->fds = PSS_PROCFS_FDS_EMPTY;
+	*handles = PSS_HANDLES_EMPTY;
 }

@@ -5,6 +5,7 @@
 #define PSS_CAPTURE_HANDLES_H
 
 #include <stdbool.h>
+#include <sys/stat.h>
 
 #include "base/buf.h"
 #include "base/diag.h"
@@ -18,6 +19,14 @@ struct pss_handles {
 	struct pss_helper_aside reader;
 	struct pss_procfs_fds fds; /**< the reader's own, in its table */
 	struct pss_buf list;       /**< what was read */
+	/** What the reader is asked to look at. Here, as it may answer when nobody waits any more.
+	 */
+	struct {
+		int dir_fd;
+		char path[32];
+		unsigned mask;
+		struct statx status;
+	} look;
 };
 
 #define PSS_HANDLES_EMPTY ((struct pss_handles){ .fds = PSS_PROCFS_FDS_EMPTY })
@@ -36,7 +45,7 @@ int pss_handles_read(struct pss_handles *handles, const struct pss_target *targe
 		     struct pss_diag *diag);
 
 /** The records of what was read; sockets are asked for by name in their network namespace. */
-int pss_handles_describe(const struct pss_handles *handles, const struct pss_target *target,
+int pss_handles_describe(struct pss_handles *handles, const struct pss_target *target,
 			 const struct pss_collect *context,
 			 const struct pss_collect_handles_options *options);
 

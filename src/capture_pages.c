@@ -108,10 +108,5 @@ int pss_capture_pages_keep(struct pss_clone *clone, struct pss_section_builder *
 		r = keep_regions(clone, fd, section);
 	// Also after a failure: what the clone is given next must find its lowest numbers free.
 	int closed = close_pipe(clone);
-	if (r == 0)
-		r = closed;
-	if (r < 0)
-		return pss_fail(clone->diag, r, "cannot read the clock pages of the clone %d",
-				clone->record.pid);
-	return 0;
+	return r < 0 ? r : closed;
 }

@@ -8,7 +8,8 @@
 
 /**
  * Adds the pages of the kernel's clocks to PSS_PART_AUX_PAGES, for each region of the section that
- * is named so. They go on ticking: each page is as of its capture time.
+ * is named so. They go on ticking: each page is as of its capture time. -ENOMEM, or an error of the
+ * clone's calls: then some are missing.
  */
 int pss_capture_pages_keep(struct pss_clone *clone, struct pss_section_builder *section);
 

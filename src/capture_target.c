@@ -192,7 +192,8 @@ bool pss_target_wait_for_tracer(const struct pss_target *target)
 
 	if (!tracer)
 		return true;
-	if (!is_helper(tracer))
+	// A helper that holds a thread which would not stop must not wait for its own end.
+	if (tracer == (pid_t)syscall(SYS_gettid) || !is_helper(tracer))
 		return false;
 	_cleanup_close_ int pidfd = (int)syscall(SYS_pidfd_open, tracer, 0);
 	if (pidfd < 0)

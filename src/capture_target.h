@@ -38,7 +38,7 @@ int pss_target_check_traceable(struct pss_target *target, struct pss_diag *diag)
 
 /**
  * If another capturer traces it: waits for that one to end, as it will soon. True if nobody traces
- * it any more; false if a debugger does.
+ * it any more; false if a debugger does, or we ourselves.
  */
 bool pss_target_wait_for_tracer(const struct pss_target *target);
 

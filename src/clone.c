@@ -24,7 +24,7 @@ enum {
 	SIGNAL_COUNT = 64,
 	SIGNAL_SET_SIZE = 8,
 	EXIT_DEADLINE_MS = 10000,
-	PARK_DEADLINE_MS = 60000,
+	LATER_DEADLINE_MS = 60000,
 };
 
 #define NS_PER_MS 1000000ull
@@ -56,14 +56,11 @@ static int drop_descriptors(struct pss_clone *clone)
 
 static int identify(struct pss_clone *clone, pid_t own_pid)
 {
-	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
 	struct pss_procfs_stat stat;
 	int r = pss_procfs_open(clone->inject.pid, &clone->proc_fd);
 
 	if (r == 0)
-		r = pss_procfs_read(clone->proc_fd, "stat", &text);
-	if (r == 0)
-		r = pss_procfs_parse_stat((const char *)text.data, text.size, &stat);
+		r = pss_procfs_read_stat(clone->proc_fd, "stat", NULL, &stat);
 	if (r < 0)
 		return pss_fail(clone->diag, r, "cannot look at the clone %d", clone->inject.pid);
 	clone->record = (struct pss_clone_record){
@@ -88,6 +85,8 @@ int pss_clone_make(struct pss_inject *target, struct pss_diag *diag, struct pss_
 		r = drop_descriptors(ret);
 	if (r == 0)
 		r = identify(ret, own_pid);
+	// Its other calls are made when the target runs again: nobody waits for it any more.
+	ret->inject.deadline_ms = LATER_DEADLINE_MS;
 	return r;
 }
 
@@ -187,9 +186,7 @@ static bool is_asleep(const struct pss_clone *clone, struct pss_buf *text)
 {
 	struct pss_procfs_stat stat;
 
-	return pss_procfs_read(clone->proc_fd, "stat", text) == 0 &&
-	       pss_procfs_parse_stat((const char *)text->data, text->size, &stat) == 0 &&
-	       stat.state == 'S';
+	return pss_procfs_read_stat(clone->proc_fd, "stat", text, &stat) == 0 && stat.state == 'S';
 }
 
 // The shared lock is not to be had before the last duplicate of the section is closed. Shared, so
@@ -213,8 +210,6 @@ static int wait_for_lock(struct pss_clone *clone)
 
 int pss_clone_park(struct pss_clone *clone, int section_fd)
 {
-	// The target runs again: from here on nobody waits for the clone.
-	clone->inject.deadline_ms = PARK_DEADLINE_MS;
 	int r = CALL(clone, "setsid", SYS_setsid, 0);
 
 	if (r == 0)
@@ -292,18 +287,13 @@ static bool is_ours(const struct pss_procfs_stat *stat)
 
 bool pss_clone_is_ending(pid_t pid)
 {
-	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
 	_cleanup_close_ int fd = -EBADF;
 	struct pss_procfs_stat stat;
-	char byte;
 
-	if (pss_procfs_open(pid, &fd) < 0 || pss_procfs_read(fd, "stat", &text) < 0 ||
-	    pss_procfs_parse_stat((const char *)text.data, text.size, &stat) < 0)
+	if (pss_procfs_open(pid, &fd) < 0 || pss_procfs_read_stat(fd, "stat", NULL, &stat) < 0)
 		return false;
-	// Memory goes first, and with it the link to the program.
 	return stat.exit_signal == 0 && is_ours(&stat) &&
-	       (stat.state == 'Z' ||
-		(readlinkat(fd, "exe", &byte, 1) < 0 && (errno == ENOENT || errno == ESRCH)));
+	       (stat.state == 'Z' || pss_procfs_is_dying(fd));
 }
 
 bool pss_clone_is_zombie(pid_t pid, pid_t *own_pid_ret)
@@ -313,8 +303,7 @@ bool pss_clone_is_zombie(pid_t pid, pid_t *own_pid_ret)
 	struct pss_procfs_stat stat;
 	struct pss_procfs_status status;
 
-	if (pss_procfs_open(pid, &fd) < 0 || pss_procfs_read(fd, "stat", &text) < 0 ||
-	    pss_procfs_parse_stat((const char *)text.data, text.size, &stat) < 0)
+	if (pss_procfs_open(pid, &fd) < 0 || pss_procfs_read_stat(fd, "stat", &text, &stat) < 0)
 		return false;
 	if (stat.state != 'Z' || stat.exit_signal != 0 || !is_ours(&stat))
 		return false;

@@ -41,6 +41,17 @@ static bool ends_deleted(struct pss_text text)
 	return text.size > size && memcmp(text.data + text.size - size, deleted, size) == 0;
 }
 
+static bool is_path(struct pss_text link)
+{
+	// What lies outside the root that we see begins with "(unreachable)".
+	return begins_with(link, "/") || begins_with(link, "(");
+}
+
+int pss_collect_handles_look(int dir_fd, const char *path, unsigned mask, struct statx *ret)
+{
+	return PSS_RET_ERRNO(statx(dir_fd, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, mask, ret));
+}
+
 // Whether its number still stands for what it stood for when it was read.
 static bool is_same_file(const struct handle *handle, const char *path, const struct statx *status)
 {
@@ -58,6 +69,17 @@ static bool is_same_file(const struct handle *handle, const char *path, const st
 	       scratch->size == link.size && memcmp(scratch->data, link.data, link.size) == 0;
 }
 
+// NFS and 9P have the inode confirmed by the server on the way there, whatever the flags say.
+static int look_at_path(const struct handle *handle, const char *path, unsigned mask,
+			struct statx *ret)
+{
+	const struct pss_collect_handles_options *options = handle->options;
+
+	if (options->look && (is_path(handle->text.link) || handle->text.link.size == 0))
+		return options->look(options->look_context, path, mask, ret);
+	return pss_collect_handles_look(handle->context->space_fd, path, mask, ret);
+}
+
 // Objects without a file all share one inode, which says nothing of them.
 static void look_at_inode(struct handle *handle)
 {
@@ -71,10 +93,7 @@ static void look_at_inode(struct handle *handle)
 	if (begins_with(handle->text.link, "anon_inode:"))
 		return;
 	(void)snprintf(path, sizeof path, "fd/%d", handle->record.fd);
-	// Not to be asked of a server far away.
-	if (statx(handle->context->space_fd, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, mask,
-		  &status) < 0 ||
-	    !is_same_file(handle, path, &status))
+	if (look_at_path(handle, path, mask, &status) < 0 || !is_same_file(handle, path, &status))
 		return;
 	handle->status = status;
 	handle->record.flags |= PSS_HANDLE_HAS_INODE;
@@ -153,12 +172,6 @@ static enum pss_handle_kind kind_of_path(const struct handle *handle)
 	return PSS_HANDLE_KIND_FILE;
 }
 
-static bool is_path(struct pss_text link)
-{
-	// What lies outside the root that we see begins with "(unreachable)".
-	return begins_with(link, "/") || begins_with(link, "(");
-}
-
 static enum pss_handle_kind find_kind(const struct handle *handle)
 {
 	const struct link_kind *row = find_link_kind(handle->text.link);
@@ -194,30 +207,24 @@ static void fill_from_info(struct handle *handle)
 	record->mount_id = handle->info.mount_id;
 }
 
-static bool read_task_file(const struct handle *handle, pid_t pid, const char *name)
-{
-	char path[48];
-
-	(void)snprintf(path, sizeof path, "/proc/%d/%s", pid, name);
-	return pss_procfs_read(AT_FDCWD, path, handle->context->scratch) == 0;
-}
-
 // The rest of what a process or thread descriptor leads to. It is as of now: that one was not
 // stopped.
 static void look_at_task(struct handle *handle)
 {
-	const struct pss_buf *scratch = handle->context->scratch;
+	struct pss_buf *scratch = handle->context->scratch;
 	struct pss_handle_task *task = &handle->record.task;
 	pid_t number = task->tid ? task->tid : task->pid;
 	struct pss_procfs_status status;
 	struct pss_procfs_stat stat;
+	char path[32];
 
-	if (number <= 0 || !read_task_file(handle, number, "status") ||
+	(void)snprintf(path, sizeof path, "/proc/%d/status", number);
+	if (number <= 0 || pss_procfs_read(AT_FDCWD, path, scratch) < 0 ||
 	    pss_procfs_parse_status((const char *)scratch->data, scratch->size, &status) < 0)
 		return;
 	task->pid = status.thread_group_id;
-	if (!read_task_file(handle, number, "stat") ||
-	    pss_procfs_parse_stat((const char *)scratch->data, scratch->size, &stat) < 0)
+	(void)snprintf(path, sizeof path, "/proc/%d/stat", number);
+	if (pss_procfs_read_stat(AT_FDCWD, path, scratch, &stat) < 0)
 		return;
 	handle->record.flags |= PSS_HANDLE_HAS_TASK_STATE;
 	task->parent_pid = stat.parent_pid;

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "base/buf.h"
 #include "collect.h"
@@ -14,6 +15,12 @@ struct pss_collect_handles_options {
 	bool with_names;
 	bool with_values;             /**< states of processes and threads */
 	uint64_t instant_realtime_ns; /**< when all was read, or 0: each has its own time */
+	/**
+	 * statx(2) of @path under context->space_fd, by somebody who can be given up: a file of a
+	 * server far away may keep whoever looks at it forever. NULL: it is done here.
+	 */
+	int (*look)(void *context, const char *path, unsigned mask, struct statx *ret);
+	void *look_context;
 };
 
 /**
@@ -23,6 +30,9 @@ struct pss_collect_handles_options {
  */
 int pss_collect_handles(const struct pss_collect *context, const struct pss_buf *list,
 			const struct pss_collect_handles_options *options);
+
+/** statx(2) that spares servers far away where it can. 0 or -errno. */
+int pss_collect_handles_look(int dir_fd, const char *path, unsigned mask, struct statx *ret);
 
 /** Whether the kernel would have to be asked for the names of sockets in @list. */
 bool pss_collect_handles_has_sockets(const struct pss_buf *list);

@@ -23,10 +23,8 @@ static const char *scratch_text(const struct pss_collect *context)
 
 static int read_stat(const struct pss_collect *context, struct pss_procfs_stat *ret)
 {
-	int r = pss_procfs_read(context->proc_fd, "stat", context->scratch);
+	int r = pss_procfs_read_stat(context->proc_fd, "stat", context->scratch, ret);
 
-	if (r == 0)
-		r = pss_procfs_parse_stat(scratch_text(context), context->scratch->size, ret);
 	if (r < 0)
 		return pss_fail(context->diag, r, "cannot read /proc/%d/stat", context->pid);
 	return 0;

@@ -132,12 +132,12 @@ static int collect_running_thread(struct thread_pass *pass, pid_t tid)
 	const struct pss_collect *context = pass->context;
 	struct pss_thread_record record = { .tid = tid };
 	struct pss_procfs_stat stat = { 0 };
-	int r = read_thread_file(pass, tid, "stat");
+	char path[64];
 
+	(void)snprintf(path, sizeof path, "task/%d/stat", tid);
+	int r = pss_procfs_read_stat(context->proc_fd, path, context->scratch, &stat);
 	if (r == -ENOENT || r == -ESRCH)
 		return 0; // gone since it was listed
-	if (r == 0)
-		r = pss_procfs_parse_stat(text(pass), size(pass), &stat);
 	if (r < 0)
 		return pss_fail(context->diag, r, "cannot read the state of thread %d of %d", tid,
 				context->pid);

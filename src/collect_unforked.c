@@ -36,22 +36,11 @@ const struct pss_procfs_map *pss_collect_unforked_map(const struct pss_collect_u
 	return index < pss_collect_unforked_count(unforked) ? map_at(unforked, index) : NULL;
 }
 
-// Pages of address space, the first number of statm.
-static int read_space_size(int proc_fd, struct pss_buf *scratch, uint64_t *ret)
-{
-	int r = pss_procfs_read(proc_fd, "statm", scratch);
-
-	if (r < 0)
-		return r;
-	const char *text = (const char *)scratch->data;
-	const char *blank = memchr(text, ' ', scratch->size);
-	return pss_procfs_parse_number(text, blank ? (size_t)(blank - text) : scratch->size, 10,
-				       ret);
-}
-
 static int keep_map(struct pss_collect_unforked *unforked, struct pss_procfs_map *map)
 {
 	size_t offset = unforked->paths.size;
+
+	map->region_flags |= PSS_REGION_DONT_FORK;
 	int r = pss_buf_append(&unforked->paths, map->path.data, map->path.size);
 
 	if (r < 0)
@@ -72,6 +61,14 @@ static void place_paths(struct pss_collect_unforked *unforked)
 	}
 }
 
+// In our own process, what has been mapped since the clone was made is missing in it as well: there
+// the flag in smaps tells, which is not asked of others, for it takes a walk through their pages.
+static bool is_unforked(const struct pss_collect_unforked_request *request,
+			const struct pss_procfs_map *map)
+{
+	return !request->is_self || (map->region_flags & PSS_REGION_DONT_FORK);
+}
+
 // Both lists are by address, and the clone's has nothing that the target's has not.
 static int compare_maps(const struct pss_collect_unforked_request *request,
 			struct pss_collect_unforked *unforked)
@@ -82,7 +79,8 @@ static int compare_maps(const struct pss_collect_unforked_request *request,
 	_cleanup_maps_ struct pss_procfs_maps clone_maps = PSS_PROCFS_MAPS_EMPTY;
 	struct pss_procfs_map map, clone_map = { 0 };
 	int clone_r;
-	int r = pss_procfs_maps_open(request->target_fd, "maps", &text, &maps);
+	int r = pss_procfs_maps_open(request->target_fd, request->is_self ? "smaps" : "maps", &text,
+				     &maps);
 
 	if (r == 0)
 		r = pss_procfs_maps_open(request->clone_fd, "maps", &clone_text, &clone_maps);
@@ -94,7 +92,8 @@ static int compare_maps(const struct pss_collect_unforked_request *request,
 			clone_r = pss_procfs_maps_next(&clone_maps, &clone_map);
 		if (clone_r < 0 && clone_r != -ENODATA)
 			return clone_r;
-		if (clone_r == -ENODATA || clone_map.start != map.start)
+		if ((clone_r == -ENODATA || clone_map.start != map.start) &&
+		    is_unforked(request, &map))
 			r = keep_map(unforked, &map);
 	}
 	place_paths(unforked);
@@ -171,6 +170,8 @@ static int keep_pages(const struct pss_collect_unforked_request *request, int me
 }
 
 // A mapping that does not fit into what is left is left out as a whole: half of it is worth little.
+// Its size is what counts, not its pages: counting those takes as long as there are many, and a
+// virtual machine's memory, which is never forked, may be hundreds of gigabytes.
 static int keep_contents(const struct pss_collect_unforked_request *request,
 			 struct pss_collect_unforked *unforked)
 {
@@ -185,16 +186,11 @@ static int keep_contents(const struct pss_collect_unforked_request *request,
 		return -errno;
 	pss_pagemap_init(&pagemap, pagemap_fd);
 	for (uint32_t i = 0; r == 0 && i < pss_collect_unforked_count(unforked); i++) {
-		struct pss_procfs_map *map = map_at(unforked, i);
+		const struct pss_procfs_map *map = map_at(unforked, i);
 
-		map->region_flags |= PSS_REGION_DONT_FORK;
-		if (!is_memory(map))
+		if (!is_memory(map) || map->end - map->start > left)
 			continue;
-		r = pss_pagemap_resident(&pagemap, map->start, map->end, &map->resident_bytes);
-		map->has_resident = r == 0;
-		if (r < 0 || map->resident_bytes > left)
-			continue;
-		left -= map->resident_bytes;
+		left -= map->end - map->start;
 		r = keep_pages(request, mem_fd, &pagemap, map);
 	}
 	return r;
@@ -203,12 +199,11 @@ static int keep_contents(const struct pss_collect_unforked_request *request,
 int pss_collect_unforked_find(const struct pss_collect_unforked_request *request,
 			      struct pss_collect_unforked *ret)
 {
-	_cleanup_buf_ struct pss_buf scratch = PSS_BUF_EMPTY;
 	uint64_t target_size = 0, clone_size = 0;
-	int r = read_space_size(request->target_fd, &scratch, &target_size);
+	int r = pss_procfs_read_space_size(request->target_fd, request->scratch, &target_size);
 
 	if (r == 0)
-		r = read_space_size(request->clone_fd, &scratch, &clone_size);
+		r = pss_procfs_read_space_size(request->clone_fd, request->scratch, &clone_size);
 	// The usual case costs two small reads.
 	if (r < 0 || target_size == clone_size)
 		return r;

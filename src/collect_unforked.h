@@ -3,6 +3,7 @@
 #ifndef PSS_COLLECT_UNFORKED_H
 #define PSS_COLLECT_UNFORKED_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
@@ -26,9 +27,11 @@ struct pss_collect_unforked {
 
 /** Descriptors are borrowed. */
 struct pss_collect_unforked_request {
-	int target_fd;         /**< /proc of the target, which stands */
-	int clone_fd;          /**< /proc of its clone */
-	uint64_t capture_time; /**< for the records of pages */
+	int target_fd; /**< /proc of the target, which stands */
+	int clone_fd;  /**< /proc of its clone */
+	bool is_self;  /**< the target is the calling process, which maps things meanwhile */
+	uint64_t capture_time;   /**< for the records of pages */
+	struct pss_buf *scratch; /**< loses its contents */
 	struct pss_section_builder *section;
 };
 

@@ -5,6 +5,8 @@
 #ifndef PSS_HELPER_H
 #define PSS_HELPER_H
 
+#include <stdbool.h>
+
 #include "base/diag.h"
 
 /** What ps shows of a helper process, and other capturers know it by. */
@@ -31,6 +33,7 @@ struct pss_helper_aside {
 	void *stack;                 /**< its mapping, or NULL: there is none */
 	struct helper_aside *shared; /**< within it */
 	int pid;
+	bool is_given_up; /**< it took too long, and was killed */
 };
 
 #define PSS_HELPER_ASIDE_EMPTY ((struct pss_helper_aside){ 0 })
@@ -44,8 +47,9 @@ int pss_helper_aside_start(int dir_fd, struct pss_helper_aside *ret);
 
 /**
  * Has it run @work(@context) and waits, which is why it may use libc. *result_ret is what it
- * returned. -EOWNERDEAD if it was killed, -ETIMEDOUT if it is still at it after @patience_ms: it
- * does not answer again then.
+ * returned. -EOWNERDEAD if it was killed. -ETIMEDOUT if it is still at it after @patience_ms: it is
+ * killed, and asked again says the same. It may hang in the kernel still, which may write to
+ * @context until it is ended.
  */
 int pss_helper_aside_ask(struct pss_helper_aside *aside, int (*work)(void *context), void *context,
 			 unsigned patience_ms, int *result_ret);

@@ -26,6 +26,7 @@ enum {
 	SIGNAL_SET_SIZE = 8,
 	MS_PER_SECOND = 1000,
 	NS_PER_MS = 1000000,
+	KILL_PATIENCE_MS = 100,
 };
 
 // Whose turn it is. The kernel writes the first when the helper has ended.
@@ -180,12 +181,23 @@ int pss_helper_aside_start(int dir_fd, struct pss_helper_aside *ret)
 	return 0;
 }
 
+// It shares our errno: two must not run at once. If it does not end, it is in the kernel, and never
+// comes back from there.
+static void give_up(struct pss_helper_aside *aside)
+{
+	aside->is_given_up = true;
+	(void)kill(aside->pid, SIGKILL);
+	(void)wait_while(aside->shared, TURN_ITS, now_ms() + KILL_PATIENCE_MS);
+}
+
 int pss_helper_aside_ask(struct pss_helper_aside *aside, int (*work)(void *context), void *context,
 			 unsigned patience_ms, int *result_ret)
 {
 	struct helper_aside *shared = aside->shared;
 	uint64_t mask;
 
+	if (aside->is_given_up)
+		return -ETIMEDOUT;
 	if (!shared || turn_of(shared) != TURN_OURS)
 		return -EOWNERDEAD;
 	shared->work = work;
@@ -194,6 +206,8 @@ int pss_helper_aside_ask(struct pss_helper_aside *aside, int (*work)(void *conte
 	int turn = change_turn(shared, TURN_OURS, TURN_ITS)
 			   ? wait_while(shared, TURN_ITS, now_ms() + patience_ms)
 			   : TURN_ENDED;
+	if (turn == TURN_ITS)
+		give_up(aside);
 	restore_signals(&mask);
 	if (turn != TURN_OURS)
 		return turn == TURN_ITS ? -ETIMEDOUT : -EOWNERDEAD;

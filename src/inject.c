@@ -149,6 +149,7 @@ static int run_on(struct pss_inject *inject, bool is_cloning, bool *has_cloned_r
 		if (is_cloning)
 			use_time(inject);
 		r = next_stop(inject, &status);
+		inject->is_late = r == -ETIMEDOUT;
 		if (r < 0)
 			return r;
 	} while (WSTOPSIG(status) != SYSCALL_STOP && status >> EVENT_SHIFT != PTRACE_EVENT_CLONE);
@@ -262,7 +263,7 @@ static void lay_out(struct pss_inject *inject, size_t frame_size, size_t small_s
 	uint64_t at = inject->room + PSS_INJECT_ARGUMENTS;
 
 	inject->arguments = inject->room;
-	for (unsigned i = PSS_INJECT_UNDO_MAX; inject->has_undo_room && i-- > 0;) {
+	for (int i = inject->has_undo_room ? PSS_INJECT_UNDO_MAX - 1 : -1; i >= 0; i--) {
 		inject->undos[i].frame = arch->frame_address(at, small_size);
 		at = inject->undos[i].frame + small_size;
 	}
@@ -428,6 +429,7 @@ static void start(struct pss_inject *inject, const struct pss_tracee *tracee,
 	inject->is_mapping = false;
 	inject->is_changed = false;
 	inject->has_run = false;
+	inject->is_late = false;
 	inject->undo_count = 0;
 	pss_buf_clear(&inject->saved);
 }
@@ -584,6 +586,25 @@ static int stop_before_user_mode(struct pss_inject *inject)
 	return r;
 }
 
+int pss_inject_settle(struct pss_inject *inject)
+{
+	int r = inject->is_late ? stop_before_user_mode(inject) : 0;
+
+	inject->is_late = r < 0;
+	return r;
+}
+
+// With calls. A thread that can make none now has the frames of the undos on its way home.
+static void take_back(struct pss_inject *inject)
+{
+	if (pss_inject_settle(inject) < 0)
+		return;
+	while (inject->undo_count && !inject->is_late)
+		(void)pss_inject_pop_undo(inject);
+	if (inject->is_mapping && pss_inject_settle(inject) == 0)
+		unmap_room(inject);
+}
+
 int pss_inject_end(struct pss_inject *inject)
 {
 	int r = 0;
@@ -591,13 +612,11 @@ int pss_inject_end(struct pss_inject *inject)
 	if (!inject->is_begun)
 		return 0;
 	inject->is_begun = false;
-	while (inject->undo_count)
-		(void)pss_inject_pop_undo(inject);
-	if (inject->is_mapping)
-		unmap_room(inject);
+	take_back(inject);
 	if (inject->is_changed) {
 		// Before its first call the thread still is in the stop where it was found.
-		r = inject->has_run ? stop_before_user_mode(inject) : 0;
+		if (inject->has_run)
+			r = inject->is_late ? -ETIMEDOUT : stop_before_user_mode(inject);
 		if (r == 0)
 			r = set_signal_mask(inject->tid, inject->signal_mask);
 		if (r == 0)

@@ -27,7 +27,7 @@ enum {
 	PSS_INJECT_ARGUMENTS = 1024,
 	PSS_INJECT_RSEQ_MAX = 64,
 	PSS_INJECT_EXIT_STATUS = 83, /**< with which a clone exits: its zombie is known by it */
-	PSS_INJECT_UNDO_MAX = 2,
+	PSS_INJECT_UNDO_MAX = 3,
 };
 
 #define PSS_INJECT_SITE_EMPTY ((struct pss_inject_site){ 0 })
@@ -82,6 +82,7 @@ struct pss_inject {
 	bool is_mapping; /**< the room is a mapping that we made */
 	bool is_changed; /**< its registers are not its own for the moment */
 	bool has_run;    /**< it has left the stop where it was found; signals are blocked */
+	bool is_late;    /**< a call did not end in time: it runs */
 };
 
 #define PSS_INJECT_EMPTY ((struct pss_inject){ 0 })
@@ -118,6 +119,12 @@ int pss_inject_call(struct pss_inject *inject, long number, const uint64_t argum
  */
 int pss_inject_push_undo(struct pss_inject *inject, long number, uint64_t argument);
 
+/**
+ * After a call that did not end in time: waits for its end once more, a little, after which calls
+ * can be made again. 0 if none is under way.
+ */
+int pss_inject_settle(struct pss_inject *inject);
+
 /** Makes the call that was told last, whatever it returns, and forgets it. */
 int pss_inject_pop_undo(struct pss_inject *inject);
 
@@ -126,11 +133,13 @@ struct pss_inject_gift {
 	int fd;            /**< ours */
 	int socket;        /**< ours: -EBADF before and after, unless we are killed in between */
 	bool is_inherited; /**< without close-on-exec there */
+	bool is_raised;    /**< a number of 3 or higher there */
 };
 
 /**
  * Puts a duplicate of gift->fd into the process, by its thread. *number_ret is its number there:
- * the lowest that was free, after two. -EMFILE if there is no room for three, -EPERM.
+ * the lowest that was free, after two, or three if it is_raised and would be 2. Also written on
+ * failure if it got there all the same. -EMFILE if there is no room for them, -EPERM, -EPROTO.
  */
 int pss_inject_give(struct pss_inject *inject, struct pss_inject_gift *gift, int *number_ret);
 

@@ -50,16 +50,29 @@ static int open_pidfd(const struct pss_inject *inject)
 	return fd < 0 ? -errno : fd;
 }
 
+static bool is_stream_socket(int fd)
+{
+	socklen_t size = sizeof(int);
+	int domain = 0;
+	int type = 0;
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX &&
+	       getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
+}
+
+// The numbers lie in memory, and stand for what they do, as long as the other threads let them.
 static int take_socket(const struct pss_inject *inject, int number, int *ret)
 {
 	_cleanup_close_ int pidfd = open_pidfd(inject);
 
 	if (pidfd < 0)
 		return pidfd;
-	int fd = (int)syscall(SYS_pidfd_getfd, pidfd, number, 0);
+	_cleanup_close_ int fd = (int)syscall(SYS_pidfd_getfd, pidfd, number, 0);
 	if (fd < 0)
 		return -errno;
-	*ret = fd;
+	if (!is_stream_socket(fd))
+		return -EPROTO;
+	*ret = TAKE_FD(fd);
 	return 0;
 }
 
@@ -83,7 +96,8 @@ static int send_descriptor(int socket, int fd)
 	head->cmsg_type = SCM_RIGHTS;
 	head->cmsg_len = CMSG_LEN(sizeof fd);
 	memcpy(CMSG_DATA(head), &fd, sizeof fd);
-	return PSS_RET_ERRNO(sendmsg(socket, &message, MSG_NOSIGNAL));
+	// Never to wait for room: it may be another socket than the empty one that was made.
+	return PSS_RET_ERRNO(sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT));
 }
 
 static int write_message(const struct pss_inject *inject)
@@ -104,7 +118,7 @@ static int write_message(const struct pss_inject *inject)
 // Without room for one more descriptor the message comes all the same, cut.
 static int read_number(const struct pss_inject *inject, int *ret)
 {
-	struct message_area area;
+	struct message_area area = { 0 };
 	struct cmsghdr head;
 	int r = pss_inject_read(inject, inject->arguments, &area, sizeof area);
 
@@ -124,11 +138,32 @@ static int receive(struct pss_inject *inject, int socket, bool is_inherited, int
 	const uint64_t arguments[6] = { (uint64_t)socket, inject->arguments, flags };
 	int r = write_message(inject);
 
-	if (r == 0)
-		r = must_call(inject, "recvmsg", SYS_recvmsg, arguments);
-	if (r == 0)
-		r = read_number(inject, number_ret);
+	if (r < 0)
+		return r;
+	r = must_call(inject, "recvmsg", SYS_recvmsg, arguments);
+	// A call that ended late may have brought it all the same.
+	if (r == 0 || (r == -ETIMEDOUT && pss_inject_settle(inject) == 0)) {
+		int error = read_number(inject, number_ret);
+
+		r = r < 0 ? r : error;
+	}
 	return r;
+}
+
+// Numbers below 3 are taken by whoever opens something next and means stdin. The sockets have the
+// two lowest that were free: only if they are 0 and 1, 2 may be left.
+static int take_low_number(struct pss_inject *inject, const int32_t ends[2])
+{
+	const uint64_t arguments[6] = { (uint64_t)ends[0], F_DUPFD_CLOEXEC, STDERR_FILENO };
+	int64_t number;
+
+	if (ends[0] + ends[1] != STDIN_FILENO + STDOUT_FILENO)
+		return 0;
+	int r = pss_inject_call(inject, SYS_fcntl, arguments, &number);
+	if (r == 0 && number < 0)
+		r = pss_fail(inject->diag, (int)number, "process %d has no number for a descriptor",
+			     inject->pid);
+	return r < 0 ? r : pss_inject_push_undo(inject, SYS_close, (uint64_t)number);
 }
 
 static int pass(struct pss_inject *inject, struct pss_inject_gift *gift, const int32_t ends[2],
@@ -140,36 +175,56 @@ static int pass(struct pss_inject *inject, struct pss_inject_gift *gift, const i
 		r = send_descriptor(gift->socket, gift->fd);
 	if (r == 0)
 		r = receive(inject, ends[0], gift->is_inherited, number_ret);
+	// By another thread it would be no other.
+	if (r == -EAGAIN)
+		r = -EPROTO;
 	if (r < 0)
 		return pss_fail(inject->diag, r, "cannot hand a descriptor to process %d",
 				inject->pid);
 	return 0;
 }
 
-int pss_inject_give(struct pss_inject *inject, struct pss_inject_gift *gift, int *number_ret)
+// The pair, which the thread will close again. A call that ended late may have made one all the
+// same.
+static int make_sockets(struct pss_inject *inject, int32_t ends[2])
 {
 	const uint64_t arguments[6] = { AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, inject->arguments };
-	int32_t ends[2] = { -1, -1 };
-	int number = -EBADF;
-	int r = must_call(inject, "socketpair", SYS_socketpair, arguments);
+	int r = pss_inject_write(inject, inject->arguments, ends, 2 * sizeof *ends);
 
-	if (r == 0)
-		r = pss_inject_read(inject, inject->arguments, ends, sizeof ends);
 	if (r < 0)
-		return pss_fail(inject->diag, r, "cannot reach into process %d", inject->pid);
+		return r;
+	r = must_call(inject, "socketpair", SYS_socketpair, arguments);
+	if (r == 0 || (r == -ETIMEDOUT && pss_inject_settle(inject) == 0)) {
+		int error = pss_inject_read(inject, inject->arguments, ends, 2 * sizeof *ends);
+
+		r = r < 0 ? r : error;
+	}
 	// Both, whatever becomes of the first: a socket that is not in the list is not closed.
-	r = pss_inject_push_undo(inject, SYS_close, (uint64_t)ends[0]);
-	int second = pss_inject_push_undo(inject, SYS_close, (uint64_t)ends[1]);
-	r = r < 0 ? r : second;
+	for (int i = 0; i < 2 && ends[i] >= 0; i++) {
+		int error = pss_inject_push_undo(inject, SYS_close, (uint64_t)ends[i]);
+
+		r = r < 0 ? r : error;
+	}
+	return r;
+}
+
+int pss_inject_give(struct pss_inject *inject, struct pss_inject_gift *gift, int *number_ret)
+{
+	int32_t ends[2] = { -1, -1 };
+	int r = make_sockets(inject, ends);
+
+	if (r < 0)
+		(void)pss_fail(inject->diag, r, "cannot reach into process %d", inject->pid);
+	if (r == 0 && gift->is_raised)
+		r = take_low_number(inject, ends);
 	if (r == 0)
-		r = pass(inject, gift, ends, &number);
-	while (inject->undo_count) {
+		r = pass(inject, gift, ends, number_ret);
+	// If a call does not end, they are left to pss_inject_end() and to the frames.
+	while (inject->undo_count && !inject->is_late) {
 		int error = pss_inject_pop_undo(inject);
 
 		r = r < 0 ? r : error;
 	}
 	gift->socket = pss_close(gift->socket);
-	if (r == 0)
-		*number_ret = number;
 	return r;
 }

@@ -6,13 +6,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "base/checked.h"
 #include "base/cleanup.h"
 #include "procfs.h"
@@ -22,15 +20,11 @@ enum { FD_PATH_SIZE = 32, MAPPING_PATH_SIZE = 64 };
 // 0 if the process behind @dir_fd was started at that tick, still runs, and calls itself a clone.
 static int check_start(int dir_fd, const struct pss_clone_record *clone)
 {
-	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
 	struct pss_procfs_stat stat;
+	int r = pss_procfs_read_stat(dir_fd, "stat", NULL, &stat);
 
-	int r = pss_procfs_read(dir_fd, "stat", &text);
 	if (r < 0)
 		return r == -ENOENT ? -ESRCH : r;
-	r = pss_procfs_parse_stat((const char *)text.data, text.size, &stat);
-	if (r < 0)
-		return r;
 	if (stat.start_ticks != clone->start_ticks || stat.state == 'Z' || stat.state == 'X')
 		return -ESRCH;
 	// Whoever is sent a section holds it, and may be named in it by who wants him read or
@@ -89,14 +83,6 @@ static int check_clone(int dir_fd, const struct pss_clone_record *clone,
 	return r < 0 ? r : check_owner(dir_fd, section);
 }
 
-// Its files in /proc are root's alone once a process has given up its memory.
-static bool is_dying(int dir_fd)
-{
-	char byte;
-
-	return readlinkat(dir_fd, "exe", &byte, 1) < 0 && errno == ENOENT;
-}
-
 static int open_checked(const struct pss_section *section, const struct pss_clone_record *clone,
 			struct pss_memory *memory)
 {
@@ -110,7 +96,8 @@ static int open_checked(const struct pss_section *section, const struct pss_clon
 	// Once more: what has passed may have become a program of another user by execve since.
 	if (r == 0)
 		r = check_clone(memory->dir_fd, clone, section);
-	return r == -EACCES && is_dying(memory->dir_fd) ? -ESRCH : r;
+	// Its files in /proc are root's alone once a process has given up its memory.
+	return r == -EACCES && pss_procfs_is_dying(memory->dir_fd) ? -ESRCH : r;
 }
 
 int pss_memory_open_clone(const struct pss_section *section, struct pss_diag *diag,
@@ -248,16 +235,7 @@ int pss_memory_open_mapping(const struct pss_memory *memory, uint64_t start, uin
 
 int pss_memory_extent(const struct pss_memory *memory, uint64_t *bytes_ret)
 {
-	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
-	uint64_t pages;
-	int r = pss_procfs_read(memory->dir_fd, "statm", &text);
+	int r = pss_procfs_read_space_size(memory->dir_fd, NULL, bytes_ret);
 
-	if (r < 0)
-		return r == -ENOENT ? -ESRCH : r;
-	const char *end = memchr(text.data, ' ', text.size);
-	if (!end)
-		return -EBADMSG;
-	r = pss_procfs_parse_number((const char *)text.data,
-				    (size_t)(end - (const char *)text.data), 10, &pages);
-	return r < 0 ? r : pss_mul(pages, (uint64_t)sysconf(_SC_PAGESIZE), bytes_ret);
+	return r == -ENOENT ? -ESRCH : r;
 }

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/checked.h"
 #include "procfs_text.h"
 
 enum {
@@ -114,6 +115,40 @@ int pss_procfs_read_link(int dir_fd, const char *path, struct pss_buf *buf)
 			return 0;
 		}
 	}
+}
+
+int pss_procfs_read_stat(int dir_fd, const char *path, struct pss_buf *scratch,
+			 struct pss_procfs_stat *ret)
+{
+	_cleanup_buf_ struct pss_buf own = PSS_BUF_EMPTY;
+	struct pss_buf *text = scratch ? scratch : &own;
+	int r = pss_procfs_read(dir_fd, path, text);
+
+	return r < 0 ? r : pss_procfs_parse_stat((const char *)text->data, text->size, ret);
+}
+
+int pss_procfs_read_space_size(int dir_fd, struct pss_buf *scratch, uint64_t *bytes_ret)
+{
+	_cleanup_buf_ struct pss_buf own = PSS_BUF_EMPTY;
+	struct pss_buf *text = scratch ? scratch : &own;
+	uint64_t pages;
+	int r = pss_procfs_read(dir_fd, "statm", text);
+
+	if (r < 0)
+		return r;
+	const char *start = (const char *)text->data;
+	const char *end = text->size ? memchr(start, ' ', text->size) : NULL;
+	if (!end)
+		return -EBADMSG;
+	r = pss_procfs_parse_number(start, (size_t)(end - start), 10, &pages);
+	return r < 0 ? r : pss_mul(pages, (uint64_t)sysconf(_SC_PAGESIZE), bytes_ret);
+}
+
+bool pss_procfs_is_dying(int dir_fd)
+{
+	char byte;
+
+	return readlinkat(dir_fd, "exe", &byte, 1) < 0 && (errno == ENOENT || errno == ESRCH);
 }
 
 static int add_numeric(const char *name, struct pss_buf *buf)

@@ -60,6 +60,25 @@ struct pss_procfs_stat {
 /** -EBADMSG if the text is not of that form. */
 int pss_procfs_parse_stat(const char *text, size_t size, struct pss_procfs_stat *ret);
 
+/**
+ * Reads and parses @path under @dir_fd: "stat", "task/TID/stat" or an absolute path. @scratch loses
+ * its contents; NULL: a buffer is made. Errors of pss_procfs_read(), -EBADMSG.
+ */
+int pss_procfs_read_stat(int dir_fd, const char *path, struct pss_buf *scratch,
+			 struct pss_procfs_stat *ret);
+
+/**
+ * Bytes of address space of the process of @dir_fd, a /proc/PID: what it has mapped. @scratch as
+ * above.
+ */
+int pss_procfs_read_space_size(int dir_fd, struct pss_buf *scratch, uint64_t *bytes_ret);
+
+/**
+ * Whether the process of @dir_fd, a /proc/PID, is dead or about to be: it has given up its memory,
+ * and with it the link to its program; its descriptors go after that. Kernel threads look the same.
+ */
+bool pss_procfs_is_dying(int dir_fd);
+
 /** /proc/PID/status; sizes in bytes, 0 where the line is missing (kernel threads, zombies). */
 struct pss_procfs_status {
 	int32_t thread_group_id;

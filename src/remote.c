@@ -108,33 +108,6 @@ static void giving_deinit(struct giving *giving)
 	giving->gift.socket = pss_close(giving->gift.socket);
 }
 
-// Numbers 0 to 2 are taken by whoever opens something next and means stdin.
-static int raise_number(struct pss_inject *inject, struct giving *giving)
-{
-	int low = giving->number;
-	int command = giving->gift.is_inherited ? F_DUPFD : F_DUPFD_CLOEXEC;
-
-	if (low >= LOWEST_FD)
-		return 0;
-	int number = call(inject, SYS_fcntl, (uint64_t)low, (uint64_t)command, LOWEST_FD);
-	(void)call(inject, SYS_close, (uint64_t)low, 0, 0);
-	if (number < 0)
-		return pss_fail(inject->diag, number, "process %d has no number for a descriptor",
-				inject->pid);
-	giving->number = number;
-	return 0;
-}
-
-static int give(struct pss_inject *inject, void *context)
-{
-	struct giving *giving = context;
-
-	if (!pss_errand_shares_descriptors(giving->receiver, inject->tid))
-		return -EAGAIN;
-	int r = pss_inject_give(inject, &giving->gift, &giving->number);
-	return r < 0 ? r : raise_number(inject, giving);
-}
-
 struct closing {
 	const struct pss_target *holder;
 	int number;
@@ -174,8 +147,32 @@ int pss_remote_close(struct pss_target *holder, int number, int same, struct pss
 {
 	struct closing closing = { .holder = holder, .number = number, .same = same };
 	const struct pss_errand errand = { .work = close_there, .context = &closing };
+	int r = pss_errand_send(holder, &errand, diag);
 
-	return pss_errand_send(holder, &errand, diag);
+	// The helper was killed, before the call or after it: once more does no harm, and tells.
+	if (r == -EOWNERDEAD) {
+		if (diag)
+			*diag = (struct pss_diag){ 0 };
+		r = pss_errand_send(holder, &errand, diag);
+	}
+	return r;
+}
+
+static int give(struct pss_inject *inject, void *context)
+{
+	struct giving *giving = context;
+
+	if (!pss_errand_shares_descriptors(giving->receiver, inject->tid))
+		return -EAGAIN;
+	// The process has called execve since, and may have kept what is inherited.
+	if (giving->number >= 0) {
+		struct closing closing = { giving->receiver, giving->number, giving->gift.fd };
+
+		if (is_same(&closing, inject->tid))
+			(void)call(inject, SYS_close, (uint64_t)giving->number, 0, 0);
+		giving->number = -EBADF;
+	}
+	return pss_inject_give(inject, &giving->gift, &giving->number);
 }
 
 int pss_remote_give(struct pss_target *receiver, int fd, bool is_inherited, struct pss_diag *diag,
@@ -183,7 +180,10 @@ int pss_remote_give(struct pss_target *receiver, int fd, bool is_inherited, stru
 {
 	_cleanup_(giving_deinit) struct giving giving = {
 		.receiver = receiver,
-		.gift = { .fd = fd, .socket = -EBADF, .is_inherited = is_inherited },
+		.gift = { .fd = fd,
+			  .socket = -EBADF,
+			  .is_inherited = is_inherited,
+			  .is_raised = true },
 		.number = -EBADF,
 	};
 	const struct pss_errand errand = { .work = give, .context = &giving, .has_undo = true };

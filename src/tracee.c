@@ -117,10 +117,7 @@ static int read_thread_stat(struct pss_tracee *tracee, pid_t tid, struct pss_pro
 	char path[64];
 
 	(void)snprintf(path, sizeof path, "task/%d/stat", tid);
-	int r = pss_procfs_read(tracee->proc_fd, path, &tracee->scratch);
-	if (r < 0)
-		return r;
-	return pss_procfs_parse_stat((const char *)tracee->scratch.data, tracee->scratch.size, ret);
+	return pss_procfs_read_stat(tracee->proc_fd, path, &tracee->scratch, ret);
 }
 
 static int add_thread(struct pss_tracee *tracee, pid_t tid)
@@ -235,36 +232,36 @@ static pid_t tracer_of(struct pss_tracee *tracee, pid_t tid)
 	return status.tracer_pid;
 }
 
-static int refuse_seizing(struct pss_tracee *tracee, const struct pss_tracee_thread *thread,
-			  int error)
-{
-	pid_t tracer = error == -EPERM ? tracer_of(tracee, thread->tid) : 0;
-
-	if (tracer)
-		return pss_fail(tracee->diag, -EBUSY,
-				"thread %d of process %d is traced by process %d", thread->tid,
-				tracee->pid, tracer);
-	return pss_fail(tracee->diag, error, "cannot seize thread %d of process %d", thread->tid,
-			tracee->pid);
-}
-
 // EPERM is said of a thread that another capturer holds, too, and he may have let go of it by the
-// time one looks for him.
-static int try_to_seize(struct pss_tracee *tracee, pid_t tid)
+// time one looks for him. -EBUSY with that tracer if there is one.
+static int try_to_seize(struct pss_tracee *tracee, pid_t tid, pid_t *tracer_ret)
 {
 	for (int tries = 1;; tries++) {
 		if (ptrace(PTRACE_SEIZE, tid, 0, 0) == 0)
 			return 0;
 		if (errno != EPERM || tries == SEIZE_TRIES)
 			return -errno;
-		if (tracer_of(tracee, tid))
-			return -EPERM;
+		*tracer_ret = tracer_of(tracee, tid);
+		if (*tracer_ret)
+			return -EBUSY;
 	}
+}
+
+static int refuse_seizing(struct pss_tracee *tracee, const struct pss_tracee_thread *thread,
+			  int error, pid_t tracer)
+{
+	if (error == -EBUSY)
+		return pss_fail(tracee->diag, error,
+				"thread %d of process %d is traced by process %d", thread->tid,
+				tracee->pid, tracer);
+	return pss_fail(tracee->diag, error, "cannot seize thread %d of process %d", thread->tid,
+			tracee->pid);
 }
 
 static int seize(struct pss_tracee *tracee, struct pss_tracee_thread *thread)
 {
-	int error = try_to_seize(tracee, thread->tid);
+	pid_t tracer = 0;
+	int error = try_to_seize(tracee, thread->tid, &tracer);
 
 	if (error == 0) {
 		thread->state = PSS_TRACEE_SEIZED;
@@ -281,7 +278,7 @@ static int seize(struct pss_tracee *tracee, struct pss_tracee_thread *thread)
 		thread->state = thread->tid == tracee->pid ? PSS_TRACEE_DEAD : PSS_TRACEE_GONE;
 		return 0;
 	}
-	return refuse_seizing(tracee, thread, error);
+	return refuse_seizing(tracee, thread, error, tracer);
 }
 
 static void interrupt(struct pss_tracee *tracee, struct pss_tracee_thread *thread)

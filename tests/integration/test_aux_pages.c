@@ -250,6 +250,43 @@ static void not_found_without_a_clone(void **state)
 	harness_free_snapshot(snapshot);
 }
 
+// The library maps and unmaps in the same process meanwhile: none of that may be taken for memory
+// that the clone was not given.
+static void of_our_own_process_too(void **state)
+{
+	uint64_t *words =
+		mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	PSS_AUXILIARY_PAGE_ENTRY *pages;
+	PSSX_REGION region = { .Size = sizeof region };
+	uint64_t end = 0;
+	HPSSWALK marker;
+	HPSS snapshot;
+	DWORD count;
+
+	(void)state;
+	assert_true(words != MAP_FAILED);
+	assert_int_equal(madvise(words, PAGE, MADV_DONTFORK), 0);
+	for (size_t i = 0; i < PAGE / sizeof *words; i++)
+		words[i] = (uintptr_t)&words[i];
+	assert_success(PssCaptureSnapshot(GetCurrentProcess(), FLAGS, 0, &snapshot));
+	memset(words, 0, PAGE);
+	assert_success(PssWalkMarkerCreate(NULL, &marker));
+	pages = walk_pages(snapshot, marker, &count);
+	assert_page(pages, count, (uintptr_t)words);
+	for (DWORD i = 0; PssxQueryRegion(snapshot, i, &region) == ERROR_SUCCESS; i++) {
+		if (region.Start < end)
+			harness_fail("region %u is out of order", i);
+		if (region.Flags & PSSX_REGION_DONT_FORK)
+			assert_int_equal(region.Start, (uintptr_t)words);
+		end = region.End;
+		region.Size = sizeof region;
+	}
+	assert_success(PssWalkMarkerFree(marker));
+	free(pages);
+	harness_free_snapshot(snapshot);
+	munmap(words, PAGE);
+}
+
 static void nothing_is_kept_of_what_is_forked(void **state)
 {
 	_cleanup_target_ struct target *target = target_start("unforked", NULL);
@@ -278,6 +315,7 @@ int main(void)
 		cmocka_unit_test(a_core_has_them),
 		cmocka_unit_test(the_kernels_clock_is_kept),
 		cmocka_unit_test(not_found_without_a_clone),
+		cmocka_unit_test(of_our_own_process_too),
 		cmocka_unit_test(nothing_is_kept_of_what_is_forked),
 	};
 

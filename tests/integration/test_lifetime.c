@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -208,7 +209,8 @@ static void capture_and_wait(const struct target *target, int pipe_fd)
 		pause();
 }
 
-static void wait_until_exited(pid_t pid)
+// One of the letters in @states, or gone.
+static void wait_for_state(pid_t pid, const char *states)
 {
 	uint64_t since = harness_now_ns();
 
@@ -219,12 +221,12 @@ static void wait_until_exited(pid_t pid)
 		snprintf(path, sizeof(path), "/proc/%d/stat", pid);
 		stat = harness_read_file(path);
 		end = stat ? strrchr(stat, ')') : NULL;
-		gone = !end || end[2] == 'Z';
+		gone = !end || strchr(states, end[2]);
 		free(stat);
 		if (gone)
 			return;
 		if (harness_is_past(since, HARNESS_PATIENCE_MS))
-			harness_fail("clone %d outlives its owner", pid);
+			harness_fail("clone %d does not come to a state of %s", pid, states);
 		harness_breathe();
 	}
 }
@@ -249,13 +251,33 @@ static void a_killed_owner_takes_the_clone_along(void **state)
 	assert_int_equal(kill((pid_t)clone, 0), 0);
 	kill(owner, SIGKILL);
 	assert_int_equal(waitpid(owner, NULL, 0), owner);
-	wait_until_exited((pid_t)clone);
+	wait_for_state((pid_t)clone, "Z"); // with its owner
 	harness_free_snapshot(harness_capture(target, FLAGS));
 	harness_wait_gone((pid_t)clone);
 	patient_assert_same(patient);
 	patient_free(patient);
 	target_assert_unharmed(target);
 	target_stop(target);
+}
+
+// It can't end before it may run, and is not waited for. Then it ends by itself.
+static void a_stopped_clone_is_left_to_the_next_capture(void **state)
+{
+	struct fixture fixture = begin();
+	uint64_t since;
+
+	(void)state;
+	// By a debugger: of a signal the kernel would tell the target.
+	assert_int_equal(ptrace(PTRACE_SEIZE, fixture.clone_pid, 0, 0), 0);
+	assert_int_equal(ptrace(PTRACE_INTERRUPT, fixture.clone_pid, 0, 0), 0);
+	assert_int_equal(waitpid(fixture.clone_pid, NULL, __WALL), fixture.clone_pid);
+	since = harness_now_ns();
+	harness_free_snapshot(fixture.snapshot);
+	assert_false(harness_is_past(since, 1500));
+	assert_int_equal(ptrace(PTRACE_DETACH, fixture.clone_pid, 0, 0), 0);
+	wait_for_state(fixture.clone_pid, "Z");
+	harness_free_snapshot(harness_capture(fixture.target, FLAGS));
+	end(&fixture);
 }
 
 static void a_free_by_the_captured_process_handle_fails(void **state)
@@ -283,6 +305,7 @@ int main(void)
 		cmocka_unit_test(a_duplicated_snapshot_is_independent),
 		cmocka_unit_test(many_snapshots_of_one_target),
 		cmocka_unit_test(a_killed_owner_takes_the_clone_along),
+		cmocka_unit_test(a_stopped_clone_is_left_to_the_next_capture),
 		cmocka_unit_test(a_free_by_the_captured_process_handle_fails),
 	};
 

@@ -265,6 +265,76 @@ static void a_free_by_the_captured_process_fails_and_touches_nothing(void **stat
 	target_assert_unharmed(target);
 }
 
+static HPSS capture_itself(const struct target *target, int commands)
+{
+	HPSS snapshot = NULL;
+
+	(void)target;
+	(void)commands;
+	assert_success(PssCaptureSnapshot(self, PSS_CREATE_USE_VM_ALLOCATIONS, 0, &snapshot));
+	return snapshot;
+}
+
+// Under the number of our snapshot of it, the captured process may hold one of its own.
+static void a_free_by_the_captured_process_spares_its_own_snapshot(void **state)
+{
+	struct peer peer = peer_start(capture_itself, NULL);
+	HPSS snapshot = NULL;
+	size_t fds;
+
+	(void)state;
+	peer_hear(&peer);
+	assert_success(
+		PssCaptureSnapshot(peer.process, PSS_CREATE_USE_VM_ALLOCATIONS, 0, &snapshot));
+	if (snapshot != peer.snapshot) {
+		assert_false(is_open(peer.snapshot));
+		assert_int_equal(dup2(fd_of(snapshot), fd_of(peer.snapshot)), fd_of(peer.snapshot));
+		harness_free_snapshot(snapshot);
+	}
+	fds = harness_count_fds(peer.pid);
+	assert_int_equal(PssFreeSnapshot(peer.process, peer.snapshot), ERROR_INVALID_HANDLE);
+	assert_int_equal(harness_count_fds(peer.pid), fds);
+	assert_true(is_open(peer.snapshot));
+	harness_free_snapshot(peer.snapshot);
+	assert_success(PssFreeSnapshot(peer.process, peer.snapshot));
+	assert_int_equal(harness_count_fds(peer.pid), fds - 1);
+	peer_stop(&peer);
+}
+
+static void close_source_happens_even_if_the_receiver_has_ended(void **state)
+{
+	pid_t pid = harness_fork();
+	HPSS snapshot = NULL, copy = (HPSS)(intptr_t)-7;
+	HANDLE ended, handle = NULL;
+
+	(void)state;
+	if (pid == 0)
+		for (;;)
+			pause();
+	ended = OpenProcess(PROCESS_ALL_ACCESS, FALSE, (DWORD)pid);
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_success(PssCaptureSnapshot(self, PSS_CREATE_USE_VM_ALLOCATIONS, 0, &snapshot));
+	assert_int_equal(
+		PssDuplicateSnapshot(self, snapshot, ended, NULL, PSS_DUPLICATE_CLOSE_SOURCE),
+		ERROR_INVALID_HANDLE);
+	assert_int_equal(
+		PssDuplicateSnapshot(self, snapshot, NULL, &copy, PSS_DUPLICATE_CLOSE_SOURCE),
+		ERROR_INVALID_HANDLE);
+	assert_true(is_open(snapshot));
+	assert_int_equal(
+		PssDuplicateSnapshot(self, snapshot, ended, &copy, PSS_DUPLICATE_CLOSE_SOURCE),
+		ERROR_INVALID_HANDLE);
+	assert_false(is_open(snapshot));
+	assert_int_equal((intptr_t)copy, -7);
+	handle = (HANDLE)(intptr_t)dup(STDERR_FILENO);
+	assert_false(
+		DuplicateHandle(self, handle, ended, &handle, 0, FALSE, DUPLICATE_CLOSE_SOURCE));
+	assert_false(is_open(handle));
+	assert_true(CloseHandle(ended));
+	SetLastError(0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -275,6 +345,8 @@ int main(void)
 		cmocka_unit_test(a_free_where_it_was_captured_needs_vm_allocations),
 		cmocka_unit_test(what_was_put_there_can_be_freed_there),
 		cmocka_unit_test(a_free_by_the_captured_process_fails_and_touches_nothing),
+		cmocka_unit_test(a_free_by_the_captured_process_spares_its_own_snapshot),
+		cmocka_unit_test(close_source_happens_even_if_the_receiver_has_ended),
 	};
 
 	harness_begin("test_remote_free", 100);

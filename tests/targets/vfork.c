@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Specimen: a thread waits in vfork for a child that does not go on. No signal and no tracer can
-// stop such a thread. The command "release" lets the child exit.
+// stop such a thread. The command "release" lets the child exit. With the argument "leader" the
+// thread is the only one.
 #include <fcntl.h>
 
 #include "target.h"
@@ -48,10 +49,33 @@ static void wait_for_child(void)
 		sched_yield();
 }
 
-int main(void)
+// The child reads the command, for its parent can't.
+static void wait_as_leader(void)
 {
+	pid_t pid = vfork();
+	int status;
+
+	if (pid == 0) {
+		char byte;
+
+		while (syscall(SYS_read, STDIN_FILENO, &byte, 1) == 1 && byte != '\n')
+			;
+		_exit(0);
+	}
+	waitpid(pid, &status, 0);
+	target_send("done");
+}
+
+int main(int argc, char **argv)
+{
+	(void)argv;
 	target_begin();
 	signal(SIGCHLD, SIG_DFL);
+	if (argc > 1) {
+		target_ready();
+		wait_as_leader();
+		target_serve(NULL);
+	}
 	if (pipe2(child_pipe, O_CLOEXEC) < 0)
 		target_fail("pipe2");
 	target_thread(wait_in_vfork, NULL);

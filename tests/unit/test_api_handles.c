@@ -13,7 +13,9 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -194,9 +196,9 @@ static void test_a_dead_clone_reads_as_partial_copy_with_0_bytes(void **state)
 }
 
 // A child that shares our descriptors, so that it holds a section under our number of it.
-static pid_t start_holder(const char *name)
+static pid_t start_holder(const char *name, int exit_signal)
 {
-	pid_t pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+	pid_t pid = (pid_t)syscall(SYS_clone, CLONE_FILES | exit_signal, 0, 0, 0, 0);
 
 	assert_true(pid >= 0);
 	if (pid == 0) {
@@ -206,20 +208,18 @@ static pid_t start_holder(const char *name)
 		for (;;)
 			(void)pause();
 	}
-	assert_int_equal(waitpid(pid, NULL, WUNTRACED), pid);
+	assert_int_equal(waitpid(pid, NULL, WUNTRACED | __WALL), pid);
 	assert_int_equal(kill(pid, SIGCONT), 0);
 	return pid;
 }
 
 static uint64_t start_ticks_of(pid_t pid)
 {
-	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
 	_cleanup_close_ int dir = -EBADF;
 	struct pss_procfs_stat stat;
 
 	assert_int_equal(pss_procfs_open(pid, &dir), 0);
-	assert_int_equal(pss_procfs_read(dir, "stat", &text), 0);
-	assert_int_equal(pss_procfs_parse_stat((char *)text.data, text.size, &stat), 0);
+	assert_int_equal(pss_procfs_read_stat(dir, "stat", NULL, &stat), 0);
 	return stat.start_ticks;
 }
 
@@ -244,7 +244,7 @@ static int seal_about(pid_t pid, int section_fd)
 
 static BOOL try_to_kill(const char *name, int section_fd, int *status_ret)
 {
-	pid_t pid = start_holder(name);
+	pid_t pid = start_holder(name, SIGCHLD);
 	int saved = dup(section_fd);
 	int fd = seal_about(pid, section_fd);
 
@@ -278,6 +278,114 @@ static void test_a_section_can_only_have_a_clone_terminated(void **state)
 	// That was what saved it.
 	assert_true(try_to_kill("procsnap-clone", 2, &status));
 	assert_int_equal(WTERMSIG(status), SIGKILL);
+}
+
+/** A process that a section says is its clone. Standard error is the section meanwhile. */
+struct false_clone {
+	pid_t pid;
+	int saved;
+	HPSS snapshot;
+};
+
+static struct false_clone start_false_clone(void)
+{
+	struct false_clone clone = {
+		.pid = start_holder("procsnap-clone", 0),
+		.saved = dup(2),
+	};
+
+	clone.snapshot = (HPSS)(intptr_t)seal_about(clone.pid, 2);
+	return clone;
+}
+
+static void end_false_clone(const struct false_clone *clone)
+{
+	assert_int_equal(dup2(clone->saved, 2), 2);
+	close(clone->saved);
+	assert_int_equal(kill(clone->pid, SIGKILL), 0);
+	assert_int_equal(waitpid(clone->pid, NULL, __WALL), clone->pid);
+}
+
+static long now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+// Programs kill what it gives: the number may be another's by then.
+static void test_a_clone_that_was_reaped_has_no_process_id(void **state)
+{
+	struct false_clone clone = start_false_clone();
+
+	(void)state;
+	assert_int_equal(GetProcessId((HANDLE)clone.snapshot), clone.pid);
+	end_false_clone(&clone);
+	SetLastError(ERROR_SUCCESS);
+	assert_int_equal(GetProcessId((HANDLE)clone.snapshot), 0);
+	assert_int_equal(GetLastError(), ERROR_INVALID_PARAMETER);
+	assert_int_equal(free_here(clone.snapshot), ERROR_SUCCESS);
+}
+
+static volatile sig_atomic_t ticks;
+static volatile pid_t too_late;
+
+static void count_tick(int signal)
+{
+	(void)signal;
+	if (++ticks == 100)
+		(void)kill(too_late, SIGKILL);
+}
+
+// Each tick of the program's own timer interrupts the wait.
+static void test_a_free_waits_seconds_at_most_for_a_clone_that_stays(void **state)
+{
+	const struct itimerval off = { 0 }, on = { { 0, 100000 }, { 0, 100000 } };
+	struct sigaction action = { .sa_handler = count_tick, .sa_flags = SA_RESTART }, old;
+	struct false_clone clone = start_false_clone();
+
+	(void)state;
+	too_late = clone.pid;
+	ticks = 0;
+	assert_int_equal(sigaction(SIGALRM, &action, &old), 0);
+	assert_int_equal(setitimer(ITIMER_REAL, &on, NULL), 0);
+	assert_int_equal(free_here(clone.snapshot), ERROR_SUCCESS);
+	assert_int_equal(setitimer(ITIMER_REAL, &off, NULL), 0);
+	assert_int_equal(sigaction(SIGALRM, &old, NULL), 0);
+	// It was interrupted, and neither gave up at once nor began anew.
+	assert_in_range(ticks, 2, 60);
+	end_false_clone(&clone);
+}
+
+static void test_a_free_does_not_wait_for_a_clone_that_is_stopped(void **state)
+{
+	struct false_clone clone = start_false_clone();
+
+	(void)state;
+	assert_int_equal(kill(clone.pid, SIGSTOP), 0);
+	assert_int_equal(waitpid(clone.pid, NULL, WUNTRACED | __WALL), clone.pid);
+	long since = now_ms();
+	assert_int_equal(free_here(clone.snapshot), ERROR_SUCCESS);
+	assert_in_range(now_ms() - since, 0, 1500);
+	end_false_clone(&clone);
+}
+
+// It has no program and sends no signal when it ends, just as a clone that is about to end.
+static void test_a_free_does_not_wait_for_a_kernel_thread(void **state)
+{
+	const pid_t kthreadd = 2;
+	char byte;
+
+	(void)state;
+	if (readlink("/proc/2/exe", &byte, 1) >= 0 || errno != ENOENT ||
+	    access("/proc/2/stat", R_OK) < 0)
+		skip();
+	int fd = seal_about(kthreadd, 50);
+	assert_int_equal(close(50), 0);
+	long since = now_ms();
+	assert_int_equal(free_here((HPSS)(intptr_t)fd), ERROR_SUCCESS);
+	assert_in_range(now_ms() - since, 0, 1500);
 }
 
 static void test_capture_checks_its_arguments(void **state)
@@ -371,6 +479,10 @@ int main(void)
 		cmocka_unit_test(test_free_names_the_holder_not_the_captured_process),
 		cmocka_unit_test(test_a_dead_clone_reads_as_partial_copy_with_0_bytes),
 		cmocka_unit_test(test_a_section_can_only_have_a_clone_terminated),
+		cmocka_unit_test(test_a_clone_that_was_reaped_has_no_process_id),
+		cmocka_unit_test(test_a_free_waits_seconds_at_most_for_a_clone_that_stays),
+		cmocka_unit_test(test_a_free_does_not_wait_for_a_clone_that_is_stopped),
+		cmocka_unit_test(test_a_free_does_not_wait_for_a_kernel_thread),
 		cmocka_unit_test(test_capture_checks_its_arguments),
 		cmocka_unit_test(test_process_handles),
 		cmocka_unit_test(test_a_handle_is_never_0_to_2),

@@ -190,6 +190,52 @@ static void a_link_tells_the_kind(void **state)
 	}
 }
 
+static void socket_link(int fd, char text[64])
+{
+	struct stat status;
+
+	assert_int_equal(fstat(fd, &status), 0);
+	(void)snprintf(text, 64, "socket:[%llu]", (unsigned long long)status.st_ino);
+}
+
+static int give_up(void *context, const char *path, unsigned mask, struct statx *ret)
+{
+	(void)path;
+	(void)mask;
+	(void)ret;
+	++*(int *)context;
+	return -ETIMEDOUT;
+}
+
+// The file may be a dead server's.
+static void what_has_a_path_is_looked_at_by_one_who_can_be_given_up(void **state)
+{
+	int looks = 0;
+	const struct pss_collect_handles_options options = {
+		.with_names = true,
+		.look = give_up,
+		.look_context = &looks,
+	};
+	_cleanup_fixture_ struct fixture *fixture = fixture_create(getpid());
+	_cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	_cleanup_close_ int socket_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	_cleanup_buf_ struct pss_buf list = PSS_BUF_EMPTY;
+	const struct pss_section *section;
+	char link[64];
+
+	(void)state;
+	socket_link(socket_fd, link);
+	add_entry(&list, null, "/dev/null", "flags:\t00\n");
+	add_entry(&list, socket_fd, link, "flags:\t00\n");
+	assert_int_equal(pss_collect_handles(&fixture->context, &list, &options), 0);
+	assert_int_equal(looks, 1);
+	section = sealed(fixture);
+	assert_int_equal(pss_section_handle(section, 0)->kind, PSS_HANDLE_KIND_DEVICE);
+	assert_int_equal(pss_section_handle(section, 0)->flags,
+			 PSS_HANDLE_HAS_INFO | PSS_HANDLE_HAS_NAME);
+	assert_true(pss_section_handle(section, 1)->flags & PSS_HANDLE_HAS_INODE);
+}
+
 static void an_fdinfo_that_is_not_known_leaves_its_fields_out(void **state)
 {
 	const struct pss_collect_handles_options options = { .instant_realtime_ns = 1000 };
@@ -227,14 +273,6 @@ static void assert_link(const struct pss_buf *list, int fd, const char *link)
 	assert_true(find(list, fd, &entry));
 	assert_int_equal(entry.link.size, strlen(link));
 	assert_memory_equal(entry.link.data, link, entry.link.size);
-}
-
-static void socket_link(int fd, char text[64])
-{
-	struct stat status;
-
-	assert_int_equal(fstat(fd, &status), 0);
-	(void)snprintf(text, 64, "socket:[%llu]", (unsigned long long)status.st_ino);
 }
 
 // Numbers 100 to 104 of this process, whose table is read: what they are changes after the doors
@@ -401,6 +439,7 @@ int main(void)
 		cmocka_unit_test(fdinfo_of_a_bpf_object_has_its_own_number),
 		cmocka_unit_test(fdinfo_that_is_none_is_refused),
 		cmocka_unit_test(a_link_tells_the_kind),
+		cmocka_unit_test(what_has_a_path_is_looked_at_by_one_who_can_be_given_up),
 		cmocka_unit_test(an_fdinfo_that_is_not_known_leaves_its_fields_out),
 		cmocka_unit_test(a_door_shows_what_its_number_leads_to_now),
 		cmocka_unit_test(doors_change_nothing_in_what_is_read),

@@ -45,6 +45,36 @@ static void files_are_read_whole(void **state)
 	}
 }
 
+static void a_process_that_has_no_memory_is_dying(void **state)
+{
+	_cleanup_buf_ struct pss_buf scratch = PSS_BUF_EMPTY;
+	_cleanup_close_ int own = -EBADF, its = -EBADF;
+	struct pss_procfs_stat stat;
+	siginfo_t info;
+	uint64_t size = 0;
+	pid_t pid = fork();
+
+	(void)state;
+	if (pid == 0)
+		_exit(0);
+	assert_int_equal(pss_procfs_open(pid, &its), 0);
+	assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+	assert_true(pss_procfs_is_dying(its));
+	assert_int_equal(pss_procfs_read_stat(its, "stat", NULL, &stat), 0);
+	assert_int_equal(stat.pid, pid);
+	assert_int_equal(stat.state, 'Z');
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_true(pss_procfs_is_dying(its));
+	assert_int_equal(pss_procfs_read_stat(its, "stat", &scratch, &stat), -ESRCH);
+	assert_int_equal(pss_procfs_read_space_size(its, &scratch, &size), -ESRCH);
+
+	assert_int_equal(pss_procfs_open(getpid(), &own), 0);
+	assert_false(pss_procfs_is_dying(own));
+	assert_int_equal(pss_procfs_read_space_size(own, NULL, &size), 0);
+	assert_int_equal(size % (uint64_t)sysconf(_SC_PAGESIZE), 0);
+	assert_true(size > 0);
+}
+
 static void lists_hold_numbers_only(void **state)
 {
 	_cleanup_buf_ struct pss_buf buf = PSS_BUF_EMPTY;
@@ -190,6 +220,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(files_are_read_whole),
+		cmocka_unit_test(a_process_that_has_no_memory_is_dying),
 		cmocka_unit_test(lists_hold_numbers_only),
 		cmocka_unit_test(long_list_is_complete),
 		cmocka_unit_test(maps_reader_agrees_with_whole_text),
