@@ -153,7 +153,8 @@ struct leaving {
 	struct pss_text own;    /**< the caller's groups */
 	struct pss_text mounts; /**< the caller's mountinfo */
 	uint32_t moved;
-	struct pss_text shared; /**< a group that the caller is in as well */
+	struct pss_text shared; /**< a group that was not left: the caller is in it as well, or its
+				     hierarchy can't be reached */
 	struct pss_diag *diag;
 };
 
@@ -171,6 +172,10 @@ static int leave(struct leaving *leaving, const struct pss_cgroup *group)
 		to = (struct pss_cgroup){ group->controllers, { "/", 1 } };
 	}
 	int r = move_to(leaving->pid, &to, leaving->mounts);
+	if (r == -ENOENT) {
+		leaving->shared = group->path;
+		return 0;
+	}
 	if (r < 0)
 		return pss_fail(leaving->diag, r, "cannot move the clone %d to control group %.*s",
 				leaving->pid, (int)to.path.size, to.path.data);
@@ -178,15 +183,17 @@ static int leave(struct leaving *leaving, const struct pss_cgroup *group)
 	return 0;
 }
 
-// A group that caller and target share is not the target's own; but there must be one that is.
+// A group that caller and target share is not the target's own, and in a container not all can be
+// reached; but there must be one that was left.
 static int check_left(const struct leaving *leaving)
 {
 	if (leaving->moved > 0 || leaving->shared.size == 0)
 		return 0;
 	int r = pss_fail(leaving->diag, -EPERM, "the clone %d can't leave control group %.*s",
 			 leaving->pid, (int)leaving->shared.size, leaving->shared.data);
-	pss_diag_hint(leaving->diag, "the capturing process is in it as well: capture from "
-				     "elsewhere, or let the clone stay");
+	pss_diag_hint(leaving->diag, "the capturing process is in it as well, or its hierarchy is "
+				     "not mounted here: capture from elsewhere, or let the clone "
+				     "stay");
 	return r;
 }
 

@@ -26,7 +26,7 @@ bool pss_cgroup_is_within(struct pss_text path, struct pss_text other);
  * Moves process @pid (whose /proc is @proc_fd) into the caller's own control group, in each
  * hierarchy where that is another than its own and no part of it. Where it is at the root there is
  * nothing to leave; a group that both are in it leaves, for the root, only with @force. -EPERM if
- * that is so of all, -EACCES if it may not be moved, -ENOENT if a hierarchy is not mounted here.
+ * that is so of all, or of those whose hierarchy is mounted here; -EACCES if it may not be moved.
  * What has been moved by then stays so.
  */
 int pss_cgroup_break_away(pid_t pid, int proc_fd, bool force, struct pss_diag *diag);

@@ -140,8 +140,10 @@ static void the_clone_leaves_the_targets_group(void **state)
 		target_stop(target);
 		remove_group(&group);
 	}
-	if (tried == 0)
+	if (tried == 0) {
+		print_message("no groups to be made on this machine\n");
 		skip();
+	}
 }
 
 // A child that goes into the group, where its own group will not do, and captures.
@@ -181,6 +183,7 @@ static void who_is_in_the_same_group_can_only_force(void **state)
 		if (make_group(&hierarchies[i], target->pid, &group))
 			name = hierarchies[i].name;
 	if (!name) {
+		print_message("no groups to be made on this machine\n");
 		target_stop(target);
 		skip();
 	}
