@@ -19,27 +19,27 @@
 
 /** All that a capture holds. */
 struct capture {
+	struct pss_inject inject;
+	struct pss_clone clone;
 	const struct pss_capture_request *request;
 	struct pss_diag *diag;
 	const struct pss_arch *arch;
-	struct pss_target target;
-	struct pss_tracee tracee;
-	struct pss_inject_site site;
-	struct pss_inject inject;
-	struct pss_clone clone;
-	struct pss_handles handles;
-	int handles_result;     // of reading them while the clone is made
-	struct pss_buf zombies; // of earlier clones, to be reaped on the way
-	struct pss_collect_unforked unforked;
-	struct pss_buf scratch;
-	struct pss_section_builder section;
-	struct pss_figures_record figures;
-	struct pss_cost started;
 	uint64_t hidden_start; // of pages in the clone that are ours
 	uint64_t hidden_end;
-	pid_t capturer_pid;
 	uint64_t capturer_start_ticks;
+	struct pss_cost started;
+	struct pss_buf zombies; // of earlier clones, to be reaped on the way
+	struct pss_buf scratch;
+	struct pss_inject_site site;
+	struct pss_collect_unforked unforked;
+	struct pss_figures_record figures;
+	struct pss_tracee tracee;
+	struct pss_section_builder section;
+	struct pss_handles handles;
+	int handles_result; // of reading them while the clone is made
+	pid_t capturer_pid;
 	int section_fd;
+	struct pss_target target;
 };
 
 /** Whether all of these capture flags were given. */

@@ -271,7 +271,8 @@ static int run(void *context)
 				session->target->pid);
 	}
 	// It lives, but a thread or the program text of a moment ago is no more.
-	if (r == -ESRCH || r == -ENOENT || r == -EFAULT) {
+	// What was begun is not begun again: a gift may have arrived.
+	if (!session->is_done && (r == -ESRCH || r == -ENOENT || r == -EFAULT)) {
 		session->patience_ns = CHANGE_PATIENCE_NS;
 		session->diag = (struct pss_diag){ 0 };
 		return pss_fail(&session->diag, -EAGAIN,

@@ -22,7 +22,7 @@
 #include "tracee.h"
 
 // A freed snapshot is worth no longer wait; what is left is the next capture's to reap.
-enum { EXIT_DEADLINE_MS = 2000 };
+enum { EXIT_DEADLINE_MS = 5000 };
 
 #define NS_PER_MS 1000000ull
 
