@@ -239,7 +239,7 @@ class Snapshot:
     """A snapshot of a process, freed at the end of a `with`."""
 
     def __init__(self, library, process, flags=EVERYTHING, context_flags=CONTEXT_ALL):
-        self.library, self.handle = library, HPSS()
+        self.functions, self.handle = library, HPSS()
         self.check(library.PssCaptureSnapshot(process, flags, context_flags,
                                               ctypes.byref(self.handle)))
 
@@ -248,17 +248,17 @@ class Snapshot:
 
     def __exit__(self, *_):
         # The process that holds the snapshot is meant, not the captured one.
-        self.check(self.library.PssFreeSnapshot(self.library.GetCurrentProcess(), self.handle))
+        self.check(self.functions.PssFreeSnapshot(self.functions.GetCurrentProcess(), self.handle))
 
     def check(self, error):
         """Errors are returned: GetLastError() knows nothing of them."""
         if error != ERROR_SUCCESS:
-            raise OSError(error, self.library.PssxErrorText().decode())
+            raise OSError(error, self.functions.PssxErrorText().decode())
 
     def query(self, kind):
         """The one structure of that kind; None if it was not captured."""
         result = kind()
-        error = self.library.PssQuerySnapshot(self.handle, QUERIES[kind], ctypes.byref(result),
+        error = self.functions.PssQuerySnapshot(self.handle, QUERIES[kind], ctypes.byref(result),
                                               ctypes.sizeof(result))
         if error == ERROR_NOT_FOUND:
             return None
@@ -269,18 +269,18 @@ class Snapshot:
         """Yields all entries of that kind. What they point at lives until the next one at least,
         and no longer than the walk."""
         marker = HPSSWALK()
-        self.check(self.library.PssWalkMarkerCreate(None, ctypes.byref(marker)))
+        self.check(self.functions.PssWalkMarkerCreate(None, ctypes.byref(marker)))
         try:
             while True:
                 entry = kind()
-                error = self.library.PssWalkSnapshot(self.handle, WALKS[kind], marker,
+                error = self.functions.PssWalkSnapshot(self.handle, WALKS[kind], marker,
                                                      ctypes.byref(entry), ctypes.sizeof(entry))
                 if error in (ERROR_NO_MORE_ITEMS, ERROR_NOT_FOUND):
                     return
                 self.check(error)
                 yield entry
         finally:
-            self.library.PssWalkMarkerFree(marker)
+            self.functions.PssWalkMarkerFree(marker)
 
 
 def print_snapshot(snapshot):
