@@ -70,8 +70,7 @@ static int look(struct capture *capture)
 	if (r < 0)
 		return r;
 	// No reason to fail: an old zombie costs the target one entry in a table.
-	(void)pss_clone_find_zombies(capture->target.proc_fd, capture->target.pid,
-				     &capture->zombies);
+	(void)pss_clone_find_zombies(capture->target.proc_fd, &capture->zombies);
 	return 0;
 }
 
@@ -149,14 +148,9 @@ static int begin_injection(struct capture *capture)
 	return pss_inject_begin(&capture->inject, &capture->tracee, thread, on_mapping);
 }
 
-// Zombies that a killed owner has left. A clone is the child of the thread that made it: mostly the
-// leader, whose children were looked through before the stop.
+// Zombies that a killed owner has left.
 static void reap_earlier_clones(struct capture *capture)
 {
-	if (capture->inject.tid != capture->target.pid)
-		(void)pss_clone_find_zombies(capture->target.proc_fd, capture->inject.tid,
-					     &capture->zombies);
-
 	const pid_t *own_pids = (const void *)capture->zombies.data;
 
 	for (size_t i = 0; i < capture->zombies.size / sizeof *own_pids; i++)

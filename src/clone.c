@@ -314,7 +314,7 @@ bool pss_clone_is_zombie(pid_t pid, pid_t *own_pid_ret)
 	return true;
 }
 
-int pss_clone_find_zombies(int proc_fd, pid_t tid, struct pss_buf *own_pids)
+static int find_zombies_of(int proc_fd, pid_t tid, struct pss_buf *own_pids)
 {
 	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
 	char path[64];
@@ -338,4 +338,15 @@ int pss_clone_find_zombies(int proc_fd, pid_t tid, struct pss_buf *own_pids)
 			return r;
 	}
 	return 0;
+}
+
+int pss_clone_find_zombies(int proc_fd, struct pss_buf *own_pids)
+{
+	_cleanup_buf_ struct pss_buf tids = PSS_BUF_EMPTY;
+	int r = pss_procfs_list(proc_fd, "task", &tids);
+
+	for (size_t i = 0; r == 0 && i < tids.size / sizeof(int32_t); i++)
+		r = find_zombies_of(proc_fd, ((const int32_t *)(const void *)tids.data)[i],
+				    own_pids);
+	return r;
 }

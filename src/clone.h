@@ -55,7 +55,7 @@ bool pss_clone_is_ending(pid_t pid);
 /** Whether process @pid is a dead clone, and its pid as its own namespace counts. */
 bool pss_clone_is_zombie(pid_t pid, pid_t *own_pid_ret);
 
-/** Finds zombies of earlier clones among the children of thread @tid: their pids, int32_t each. */
-int pss_clone_find_zombies(int proc_fd, pid_t tid, struct pss_buf *own_pids);
+/** Finds zombies of earlier clones among the children of all threads: their pids, int32_t each. */
+int pss_clone_find_zombies(int proc_fd, struct pss_buf *own_pids);
 
 #endif
