@@ -534,6 +534,34 @@ static int stop_runners(struct pss_tracee *tracee)
 	return r;
 }
 
+static bool is_in_execve(struct pss_tracee *tracee, pid_t tid)
+{
+	struct pss_procfs_syscall call;
+	char path[64];
+
+	(void)snprintf(path, sizeof path, "task/%d/syscall", tid);
+	return pss_procfs_read(tracee->proc_fd, path, &tracee->scratch) == 0 &&
+	       pss_procfs_parse_syscall((const char *)tracee->scratch.data, tracee->scratch.size,
+					&call) == 0 &&
+	       !call.is_running && (call.number == SYS_execve || call.number == SYS_execveat);
+}
+
+// A thread that waits in execve, for a slow disk or for the other threads to be gone, would make
+// the process another program while we make calls in it: the registers that we give back would be
+// that one's.
+static int refuse_execve(struct pss_tracee *tracee)
+{
+	for (uint32_t i = 0; i < pss_tracee_count(tracee); i++) {
+		const struct pss_tracee_thread *thread = pss_tracee_thread(tracee, i);
+
+		if (thread->state == PSS_TRACEE_UNSTOPPABLE && is_in_execve(tracee, thread->tid))
+			return pss_fail(tracee->diag, -EAGAIN,
+					"process %d is about to execute another program",
+					tracee->pid);
+	}
+	return 0;
+}
+
 int pss_tracee_stop(struct pss_tracee *tracee)
 {
 	uint32_t found = 0;
@@ -549,7 +577,8 @@ int pss_tracee_stop(struct pss_tracee *tracee)
 		return r;
 	tracee->last_stop_ns = pss_tracee_now(CLOCK_MONOTONIC);
 	tracee->instant_realtime_ns = pss_tracee_now(CLOCK_REALTIME);
-	return read_all_registers(tracee);
+	r = refuse_execve(tracee);
+	return r < 0 ? r : read_all_registers(tracee);
 }
 
 int pss_tracee_stop_one(struct pss_tracee *tracee, pid_t tid, struct pss_tracee_thread **ret)
