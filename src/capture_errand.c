@@ -60,10 +60,7 @@ static int read_state(struct session *session, pid_t tid, char *ret)
 	char path[32];
 
 	(void)snprintf(path, sizeof path, "task/%d/stat", tid);
-	int r = pss_procfs_read(session->target->proc_fd, path, &session->scratch);
-	if (r == 0)
-		r = pss_procfs_parse_stat((const char *)session->scratch.data,
-					  session->scratch.size, &stat);
+	int r = pss_procfs_read_stat(session->target->proc_fd, path, &session->scratch, &stat);
 	if (r == 0)
 		*ret = stat.state;
 	return r;

@@ -23,12 +23,7 @@ enum {
 
 static int read_stat(int proc_fd, struct pss_procfs_stat *ret)
 {
-	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
-	int r = pss_procfs_read(proc_fd, "stat", &text);
-
-	if (r < 0)
-		return r;
-	return pss_procfs_parse_stat((const char *)text.data, text.size, ret);
+	return pss_procfs_read_stat(proc_fd, "stat", NULL, ret);
 }
 
 static int read_status(int proc_fd, struct pss_procfs_status *ret)

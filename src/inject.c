@@ -73,12 +73,10 @@ static int set_signal_mask(pid_t tid, uint64_t mask)
 
 static bool is_dead(pid_t tid)
 {
-	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
 	_cleanup_close_ int fd = -EBADF;
 	struct pss_procfs_stat stat = { 0 };
 
-	return pss_procfs_open(tid, &fd) < 0 || pss_procfs_read(fd, "stat", &text) < 0 ||
-	       pss_procfs_parse_stat((const char *)text.data, text.size, &stat) < 0 ||
+	return pss_procfs_open(tid, &fd) < 0 || pss_procfs_read_stat(fd, "stat", NULL, &stat) < 0 ||
 	       stat.state == 'Z' || stat.state == 'X';
 }
 

@@ -23,11 +23,9 @@ enum { LOWEST_FD = 3 };
 
 static bool is_alive(int dir_fd, pid_t *tid_ret)
 {
-	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
 	struct pss_procfs_stat stat;
 
-	if (pss_procfs_read(dir_fd, "stat", &text) < 0 ||
-	    pss_procfs_parse_stat((const char *)text.data, text.size, &stat) < 0)
+	if (pss_procfs_read_stat(dir_fd, "stat", NULL, &stat) < 0)
 		return false;
 	*tid_ret = stat.pid;
 	return stat.state != 'Z' && stat.state != 'X';
