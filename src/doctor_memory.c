@@ -151,7 +151,7 @@ static bool read_meminfo(const struct pss_doctor *doctor, const char *first, uin
 
 void pss_doctor_overcommit(const struct pss_doctor *doctor, struct pss_doctor_finding *finding)
 {
-	uint64_t mode, limit, committed, size;
+	uint64_t mode, limit, committed, size = 0;
 
 	if (!pss_doctor_number(doctor->root_fd, "sys/vm/overcommit_memory", &mode)) {
 		pss_doctor_say(finding, PSS_DOCTOR_UNKNOWN, "vm.overcommit_memory can't be read");
@@ -201,7 +201,7 @@ void pss_doctor_pinned(const struct pss_doctor *doctor, struct pss_doctor_findin
 
 void pss_doctor_huge_pages(const struct pss_doctor *doctor, struct pss_doctor_finding *finding)
 {
-	uint64_t available, page_size, size;
+	uint64_t available, page_size, size = 0;
 
 	if (private_size(doctor, true, &size) < 0) {
 		need_rights(finding, "whether it has huge pages");
