@@ -28,6 +28,7 @@ struct capture {
 	struct pss_inject inject;
 	struct pss_clone clone;
 	struct pss_handles handles;
+	bool is_refused_clone;  // the clone was not made
 	int handles_result;     // of reading them while the clone is made
 	struct pss_buf zombies; // of earlier clones, to be reaped on the way
 	struct pss_collect_unforked unforked;
