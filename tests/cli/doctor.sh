@@ -25,7 +25,7 @@ agree() {
 	"$@" "$command" dump "$pid" -o core >dumped 2>&1 || done=$?
 	rm -f core
 	grep -E '^(problem|warning|yes|no:)' said |
-		sed "s/\b$pid\b/PID/g; s/${tracer:-no tracer}/TRACER/g; s/task\/[0-9]*/task\/TID/; s/such as [0-9]*/such as TID/"
+		sed "s/\b$pid\b/PID/g; s/${tracer:-no tracer}/TRACER/g; s/task\/[0-9]*/task\/TID/; s/such as [0-9]*/such as TID/; s/have [0-9]* of/have N of/; s/-n [0-9]*/-n N/"
 	[ "$said" -eq "$done" ] || echo "doctor says $said and dump $done: $(cat dumped)"
 	[ "$said" -eq 1 ] || return 0
 	# Column 25 on is what was found.

@@ -4,7 +4,7 @@ source "$PROCSNAP_SOURCE/tests/cli/lib.bash"
 
 # Gone, or a zombie that bash has yet to reap.
 ended() {
-	! grep -qs '^State:[[:space:]]*[^Z]' /proc/"$1"/status
+	! grep -qsE '^State:[[:space:]]+[^Z[:space:]]' /proc/"$1"/status
 }
 
 # Begins a dump into a pipe and waits for its first byte: the snapshot is there by then.
@@ -35,6 +35,8 @@ start cloned "$PROCSNAP_TARGETS/plain" 1 16
 begin cloned
 clone=$(clone_of "$cloned")
 kill -KILL "$clone"
+# Its memory is there until it has got round to dying.
+until_true ended "$clone"
 finish cloned >finished
 sed "s/$clone/CLONE/" finished
 let_go "$cloned"
