@@ -5,6 +5,7 @@
 
 #include "options.h"
 
+extern const struct pss_command pss_cmd_doctor;
 extern const struct pss_command pss_cmd_dump;
 extern const struct pss_command pss_cmd_show;
 

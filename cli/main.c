@@ -27,6 +27,7 @@ static const struct pss_command cmd_help = {
 static const struct pss_command *const commands[] = {
 	&pss_cmd_dump,
 	&pss_cmd_show,
+	&pss_cmd_doctor,
 	&cmd_help,
 };
 

@@ -159,6 +159,17 @@ void pss_output_begin(struct pss_output *output, bool is_json, FILE *stream)
 	};
 }
 
+size_t pss_output_width(const struct pss_output *output)
+{
+	if (!isatty(fileno(output->stream)))
+		return 0;
+	struct libscols_table *ruler = new_lines(output);
+	size_t width = scols_table_get_termwidth(ruler);
+
+	scols_unref_table(ruler);
+	return width;
+}
+
 static void print_record(struct pss_output *output, const struct pss_output_column *columns,
 			 const struct pss_output_value *values, size_t count)
 {
@@ -367,16 +378,14 @@ static void print_block(struct pss_output *output, const char *heading,
 {
 	// An address has 18 characters; one blank before it, two after.
 	enum { VALUE_WIDTH = 18, BLANKS = 3 };
-	struct libscols_table *ruler = new_lines(output);
-	size_t room =
-		isatty(fileno(output->stream)) ? scols_table_get_termwidth(ruler) : PLAIN_WIDTH;
+	size_t terminal_width = pss_output_width(output);
+	size_t room = terminal_width ? terminal_width : PLAIN_WIDTH;
 	int title_width = (int)block_cell_width(columns, count);
 	size_t cell_width = (size_t)title_width + VALUE_WIDTH + BLANKS;
 	size_t cells = (room + 2) / cell_width, printed = 0;
 	int last_width = 0;
 	_cleanup_text_ char *safe = pss_text_escape(heading);
 
-	scols_unref_table(ruler);
 	if (cells == 0)
 		cells = 1;
 	print_gap(output);

@@ -69,6 +69,9 @@ struct pss_output_table {
 
 void pss_output_begin(struct pss_output *output, bool is_json, FILE *stream);
 
+/** Columns of the terminal that it goes to; 0 if that is none. */
+size_t pss_output_width(const struct pss_output *output);
+
 /** One thing: a field a line, or an object called @key; NULL puts the fields at the top. */
 void pss_output_record(struct pss_output *output, const char *key,
 		       const struct pss_output_column *columns,

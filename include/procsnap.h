@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * procsnap's own additions to the Process Snapshotting API: what a snapshot knows in Linux' own
- * terms, an ELF core of it, the text of the last failure, and conversions between UTF-16 and UTF-8.
+ * terms, an ELF core of it, whether a capture would work, the text of the last failure, and
+ * conversions between UTF-16 and UTF-8.
  * Structures start with their size, which the caller sets: so they can grow. C99 and C++11.
  */
 #ifndef PROCSNAP_H
@@ -267,6 +268,29 @@ typedef struct PSSX_CORE_RESULT {
  */
 PSSAPI DWORD WINAPI PssxWriteElfCore(HPSS SnapshotHandle, int Fd, const PSSX_CORE_OPTIONS *Options,
 				     PSSX_CORE_RESULT *Result);
+
+/* Whether something stands in the way of a capture. */
+typedef enum PSSX_SEVERITY {
+	PSSX_SEVERITY_OK = 0,
+	PSSX_SEVERITY_UNKNOWN = 1, /* it can't be seen, mostly for lack of rights */
+	PSSX_SEVERITY_WARNING = 2, /* a capture works, at a price */
+	PSSX_SEVERITY_PROBLEM = 3  /* a capture of memory and registers fails */
+} PSSX_SEVERITY;
+
+typedef struct PSSX_FINDING {
+	uint32_t Size;          /* set by the caller */
+	PSSX_SEVERITY Severity; /* how bad it is */
+	char Id[32];            /* of the check, such as "yama": stays the same */
+	char Text[512];         /* what was found; "it" is the process, "you" the caller */
+	char Cure[512];         /* what helps: a command, right or setting; empty if none does */
+} PSSX_FINDING;
+
+/*
+ * Would a capture of memory and registers work? Makes check Index, from 0, on the live process; it
+ * would if none is a PROBLEM. Reads /proc and stops, traces and changes nothing.
+ * ERROR_NO_MORE_ITEMS past the last check, ERROR_INVALID_HANDLE, ERROR_BAD_LENGTH.
+ */
+PSSAPI DWORD WINAPI PssxExamine(HANDLE Process, DWORD Index, PSSX_FINDING *Finding);
 
 /*
  * Conversions. Length is in units of the source, without terminator. Writes at most Room units with

@@ -60,13 +60,15 @@ static int look(struct capture *capture)
 
 	if (r < 0 || !pss_capture_wants(capture, PSS_CAPTURE_VA_CLONE))
 		return r;
-	r = pss_target_check_userfaultfd(&capture->target, capture->diag);
+	r = pss_target_check_clonable(&capture->target, capture->diag);
 	if (r == 0)
 		r = pss_target_open_memory(&capture->target, capture->diag);
 	if (r < 0)
 		return r;
 	r = pss_inject_survey(capture->target.space_fd, capture->target.mem_fd, capture->arch,
 			      capture->diag, &capture->site);
+	if (r == -ENOENT)
+		(void)pss_target_explain(&capture->target, PSS_DOCTOR_NO_THREAD, capture->diag);
 	if (r < 0)
 		return r;
 	// No reason to fail: an old zombie costs the target one entry in a table.
@@ -89,7 +91,7 @@ static int stop(struct capture *capture)
 
 	int r = pss_tracee_stop(&capture->tracee);
 	if (r == -EPERM)
-		pss_target_explain_denial(&capture->target, capture->diag);
+		(void)pss_target_explain(&capture->target, PSS_DOCTOR_DENIED, capture->diag);
 	pss_capture_add_cost(capture, start, &capture->figures.threads);
 	return r;
 }
@@ -116,10 +118,8 @@ static int refuse_unfit(struct capture *capture)
 		is_alive |= thread->state == PSS_TRACEE_STOPPED ||
 			    thread->state == PSS_TRACEE_UNSTOPPABLE;
 		if (thread->has_registers && capture->arch->is_32bit(&thread->general))
-			return pss_fail(
-				capture->diag, -EOPNOTSUPP,
-				"process %d is a 32-bit program: its memory can't be cloned",
-				capture->target.pid);
+			return pss_fail(capture->diag, -EOPNOTSUPP, "cannot clone process %d",
+					capture->target.pid);
 	}
 	if (!is_alive)
 		return pss_fail(capture->diag, -ESRCH, "process %d has ended meanwhile",
@@ -299,8 +299,10 @@ static int take_snapshot(struct capture *capture)
 
 	if (r == 0)
 		r = stop(capture);
-	if (r == 0)
+	if (r == 0) {
 		r = make_clone(capture);
+		capture->is_refused_clone = r < 0;
+	}
 	if (r == 0)
 		r = keep_unforked(capture);
 	if (r == 0)
@@ -366,6 +368,7 @@ static void start_anew(struct capture *capture)
 	pss_buf_clear(&capture->zombies);
 	pss_collect_unforked_deinit(&capture->unforked);
 	*capture->diag = (struct pss_diag){ 0 };
+	capture->is_refused_clone = false;
 	capture->tracee = PSS_TRACEE_EMPTY;
 	capture->clone = PSS_CLONE_EMPTY;
 	capture->site = PSS_INJECT_SITE_EMPTY;
@@ -405,7 +408,8 @@ static int run_helper_again(struct capture *capture, enum pss_helper_kind kind)
 {
 	int r = run_helper_patiently(capture, kind);
 
-	for (int tries = 1; tries < PROGRAM_TRIES && (r == -EAGAIN || r == -ENOENT || r == -ESRCH);
+	for (int tries = 1; tries < PROGRAM_TRIES && !capture->inject.is_refused &&
+			    (r == -EAGAIN || r == -ENOENT || r == -ESRCH);
 	     tries++) {
 		pss_target_close(&capture->target);
 		pss_handles_deinit(&capture->handles);
@@ -415,6 +419,41 @@ static int run_helper_again(struct capture *capture, enum pss_helper_kind kind)
 			r = run_helper_patiently(capture, kind);
 	}
 	return r;
+}
+
+// Where the reason that the kernel had is gone by now.
+static void hint_at_refusal(int error, struct pss_diag *diag)
+{
+	if (error == -EAGAIN)
+		pss_diag_hint(diag, "its user or cgroup may have no more processes: see "
+				    "RLIMIT_NPROC and pids.max");
+	else if (error == -ENOMEM)
+		pss_diag_hint(diag, "overcommit or its memory cgroup has no room for a copy: see "
+				    "vm.overcommit_memory and memory.max");
+	else
+		pss_diag_hint(diag, "its seccomp filter or a security module may forbid clone");
+}
+
+// Why no clone could be made, looked for when the target runs again.
+static void explain_clone(struct capture *capture, int error)
+{
+	bool is_refused = capture->inject.is_refused;
+	unsigned causes =
+		PSS_DOCTOR_FILTERED | (is_refused ? PSS_DOCTOR_LIMITED : PSS_DOCTOR_NO_THREAD);
+
+	if (!pss_target_explain(&capture->target, causes, capture->diag) && is_refused)
+		hint_at_refusal(error, capture->diag);
+}
+
+// Looking takes descriptors: those that the capture still has go first.
+static void explain_shortage(struct capture *capture)
+{
+	struct pss_diag said = *capture->diag;
+
+	start_anew(capture);
+	*capture->diag = said;
+	capture->target.mem_fd = pss_close(capture->target.mem_fd);
+	(void)pss_target_explain(&capture->target, PSS_DOCTOR_SHORT, capture->diag);
 }
 
 static int take_with_stop(struct capture *capture)
@@ -431,6 +470,10 @@ static int take_with_stop(struct capture *capture)
 		start_anew(capture);
 		r = run_helper(capture, PSS_HELPER_THREAD);
 	}
+	if (r == -EMFILE)
+		explain_shortage(capture);
+	else if (r < 0 && capture->is_refused_clone)
+		explain_clone(capture, r);
 	return r;
 }
 
@@ -439,7 +482,7 @@ static int take_without_stop(struct capture *capture)
 	int r = pss_capture_describe(capture);
 
 	if (r == -EACCES || r == -EPERM)
-		pss_target_explain_denial(&capture->target, capture->diag);
+		(void)pss_target_explain(&capture->target, PSS_DOCTOR_DENIED, capture->diag);
 	if (r == 0)
 		r = seal(capture);
 	return r;

@@ -39,6 +39,7 @@ struct capture {
 	int handles_result; // of reading them while the clone is made
 	pid_t capturer_pid;
 	int section_fd;
+	bool is_refused_clone; // the clone was not made
 	struct pss_target target;
 };
 

@@ -230,7 +230,8 @@ static int try_until_done(struct session *session)
 			break;
 	}
 	if (r == -EPERM || r == -EACCES)
-		pss_target_explain_denial(session->target, &session->diag);
+		(void)pss_target_explain(session->target, PSS_DOCTOR_DENIED | PSS_DOCTOR_FILTERED,
+					 &session->diag);
 	return r == -EAGAIN ? refuse(session) : r;
 }
 

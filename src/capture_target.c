@@ -7,13 +7,13 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "capture_errand.h"
 #include "clone.h"
+#include "doctor.h"
 #include "helper.h"
 #include "procfs.h"
 
@@ -136,19 +136,6 @@ void pss_target_close(struct pss_target *target)
 	target->mem_fd = pss_close(target->mem_fd);
 }
 
-static int refuse_traced(pid_t pid, pid_t tracer, struct pss_diag *diag)
-{
-	_cleanup_close_ int fd = -EBADF;
-	struct pss_procfs_stat stat = { 0 };
-
-	if (pss_procfs_open(tracer, &fd) == 0)
-		(void)read_stat(fd, &stat);
-	int r = pss_fail(diag, -EBUSY, "process %d is traced by process %d (%.*s)", pid, tracer,
-			 (int)stat.comm_size, stat.comm);
-	pss_diag_hint(diag, "detach that debugger or tracer first");
-	return r;
-}
-
 // Any thread's: another capturer may hold some and not yet others.
 static pid_t find_tracer(const struct pss_target *target)
 {
@@ -209,9 +196,11 @@ int pss_target_check_traceable(struct pss_target *target, struct pss_diag *diag)
 		return pss_fail(diag, r, "cannot read the status of process %d", target->pid);
 	if (stat.state == 'Z' || stat.state == 'X')
 		return pss_fail(diag, -ESRCH, "process %d has exited", target->pid);
-	if (status.tracer_pid)
-		return refuse_traced(target->pid, status.tracer_pid, diag);
-	return 0;
+	if (!status.tracer_pid)
+		return 0;
+	r = pss_fail(diag, -EBUSY, "cannot trace process %d", target->pid);
+	(void)pss_target_explain(target, PSS_DOCTOR_TRACED, diag);
+	return r;
 }
 
 int pss_target_open_memory(struct pss_target *target, struct pss_diag *diag)
@@ -220,7 +209,8 @@ int pss_target_open_memory(struct pss_target *target, struct pss_diag *diag)
 
 	if (fd < 0) {
 		int r = pss_fail(diag, -errno, "cannot open the memory of process %d", target->pid);
-		pss_target_explain_denial(target, diag);
+		(void)pss_target_explain(
+			target, r == -ESRCH ? PSS_DOCTOR_NO_THREAD : PSS_DOCTOR_DENIED, diag);
 		return r;
 	}
 	(void)pss_close(target->mem_fd);
@@ -228,55 +218,18 @@ int pss_target_open_memory(struct pss_target *target, struct pss_diag *diag)
 	return 0;
 }
 
-// The line "API: aa:<features>:..." of a userfaultfd's fdinfo, numbers in hexadecimal.
-static bool tells_of_forks(struct pss_buf *text)
+int pss_target_check_clonable(const struct pss_target *target, struct pss_diag *diag)
 {
-	static const char key[] = "API:\taa:";
-	enum { EVENT_FORK = 1 << 1 };
-	uint64_t features = 0;
+	_cleanup_doctor_ struct pss_doctor doctor = PSS_DOCTOR_EMPTY;
+	struct pss_diag refusal = { 0 };
 
-	if (pss_buf_append(text, "", 1) < 0)
-		return true;
-	const char *value = strstr((const char *)text->data, key);
-	if (!value)
-		return false;
-	value += sizeof key - 1;
-	size_t digits = strspn(value, "0123456789abcdef");
-	return pss_procfs_parse_number(value, digits, 16, &features) == 0 &&
-	       (features & EVENT_FORK);
-}
-
-static bool is_fork_monitor(int proc_fd, int fd, struct pss_buf *text)
-{
-	static const char link[] = "anon_inode:[userfaultfd]";
-	char path[32];
-
-	(void)snprintf(path, sizeof path, "fd/%d", fd);
-	if (pss_procfs_read_link(proc_fd, path, text) < 0 || text->size != sizeof link - 1 ||
-	    memcmp(text->data, link, text->size) != 0)
-		return false;
-	(void)snprintf(path, sizeof path, "fdinfo/%d", fd);
-	return pss_procfs_read(proc_fd, path, text) == 0 && tells_of_forks(text);
-}
-
-int pss_target_check_userfaultfd(const struct pss_target *target, struct pss_diag *diag)
-{
-	_cleanup_buf_ struct pss_buf fds = PSS_BUF_EMPTY;
-	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
-
-	if (pss_procfs_list(target->space_fd, "fd", &fds) < 0)
-		return 0; // who may not look there may not trace either, and will hear of it
-	for (size_t i = 0; i < fds.size / sizeof(int32_t); i++) {
-		int32_t fd = ((const int32_t *)(const void *)fds.data)[i];
-
-		if (is_fork_monitor(target->space_fd, fd, &text))
-			return pss_fail(
-				diag, -EOPNOTSUPP,
-				"process %d watches its own forks through userfaultfd %d: a "
-				"clone would never be made",
-				target->pid, fd);
-	}
-	return 0;
+	(void)pss_fail(&refusal, -EOPNOTSUPP, "cannot clone process %d", target->pid);
+	if (pss_doctor_open(target->pid, target->proc_fd, target->space_fd, &doctor) < 0 ||
+	    !pss_doctor_explain(&doctor, PSS_DOCTOR_UNCLONABLE, &refusal))
+		return 0;
+	if (diag && !diag->error)
+		*diag = refusal;
+	return refusal.error;
 }
 
 static int read_yama(uint64_t *scope_ret)
@@ -296,30 +249,12 @@ bool pss_target_wants_ancestor(void)
 	return read_yama(&scope) == 0 && scope == 1;
 }
 
-void pss_target_explain_denial(const struct pss_target *target, struct pss_diag *diag)
+bool pss_target_explain(const struct pss_target *target, unsigned causes, struct pss_diag *diag)
 {
-	struct pss_procfs_status status;
-	struct stat owner;
-	uint64_t scope = 0;
+	_cleanup_doctor_ struct pss_doctor doctor = PSS_DOCTOR_EMPTY;
 
-	if (read_status(target->proc_fd, &status) < 0 || fstat(target->proc_fd, &owner) < 0)
-		return;
-	if (status.uid != geteuid())
-		pss_diag_hint(diag,
-			      "it belongs to user %u and you are %u: run as that user, as root, or "
-			      "with CAP_SYS_PTRACE",
-			      status.uid, geteuid());
-	else if (owner.st_uid != status.uid)
-		pss_diag_hint(diag, "it has made itself undumpable, or its program file can't be "
-				    "read: run as root or with CAP_SYS_PTRACE");
-	else if (read_yama(&scope) == 0 && scope > 0)
-		pss_diag_hint(diag,
-			      "Yama ptrace_scope is %u: run as its parent, as root, with "
-			      "CAP_SYS_PTRACE, or let it call prctl(PR_SET_PTRACER)",
-			      (unsigned)scope);
-	else
-		pss_diag_hint(diag, "it may have capabilities that you lack, or a security module "
-				    "forbids it: run as root or with CAP_SYS_PTRACE");
+	return pss_doctor_open(target->pid, target->proc_fd, target->space_fd, &doctor) == 0 &&
+	       pss_doctor_explain(&doctor, causes, diag);
 }
 
 static int reap(struct pss_inject *inject, void *context)

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "base/diag.h"
+#include "doctor.h"
 
 /** Descriptors on it; they pin the process, a reused pid is never taken for it. */
 struct pss_target {
@@ -43,16 +44,19 @@ int pss_target_check_traceable(struct pss_target *target, struct pss_diag *diag)
 bool pss_target_wait_for_tracer(const struct pss_target *target);
 
 /**
- * -EOPNOTSUPP if the process has itself told of forks through a userfaultfd: the clone would wait
- * for its monitor, which we had stopped.
+ * -EOPNOTSUPP if something is known to keep a clone from ever being made: to be asked before the
+ * process is stopped.
  */
-int pss_target_check_userfaultfd(const struct pss_target *target, struct pss_diag *diag);
+int pss_target_check_clonable(const struct pss_target *target, struct pss_diag *diag);
 
 /** Opens its memory for reading. */
 int pss_target_open_memory(struct pss_target *target, struct pss_diag *diag);
 
-/** Adds to a recorded refusal what stands in the way, and what helps. */
-void pss_target_explain_denial(const struct pss_target *target, struct pss_diag *diag);
+/**
+ * Adds to a recorded failure which of @causes (enum pss_doctor_cause) it has, and what helps. False
+ * if none is found.
+ */
+bool pss_target_explain(const struct pss_target *target, unsigned causes, struct pss_diag *diag);
 
 /** Whether Yama wants a tracer to be an ancestor of what it traces. */
 bool pss_target_wants_ancestor(void);

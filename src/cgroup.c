@@ -119,31 +119,46 @@ static bool parse_mount(struct pss_text line, struct pss_text controllers, struc
 	       has_controllers(word, controllers);
 }
 
-// Writes the pid into the group's file under the first mount that shows the group.
-static int move_to(pid_t pid, const struct pss_cgroup *group, struct pss_text mounts)
+int pss_cgroup_locate(const struct pss_cgroup *group, struct pss_text mounts, char path[PATH_MAX],
+		      size_t *root_size_ret)
 {
 	struct pss_text line;
 	struct mount mount;
-	char path[PATH_MAX];
-	char text[16];
 
 	while (text_take_line(&mounts, &line)) {
 		if (!parse_mount(line, group->controllers, &mount) ||
 		    !pss_cgroup_is_within(group->path, mount.root))
 			continue;
 		size_t above = mount.root.size == 1 ? 0 : mount.root.size;
-		int n = snprintf(path, sizeof path, "%.*s%.*s/cgroup.procs", (int)mount.point.size,
-				 mount.point.data, (int)(group->path.size - above),
-				 group->path.data + above);
-		if (n < 0 || n >= (int)sizeof path)
+		// The root itself: no slash at the end.
+		size_t below = group->path.size == 1 ? 0 : group->path.size - above;
+		int n = snprintf(path, PATH_MAX, "%.*s%.*s", (int)mount.point.size,
+				 mount.point.data, (int)below, group->path.data + above);
+		if (n < 0 || n >= PATH_MAX)
 			return -ENAMETOOLONG;
-		_cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
-		if (fd < 0)
-			return -errno;
-		n = snprintf(text, sizeof text, "%d", pid);
-		return write(fd, text, (size_t)n) == n ? 0 : -errno;
+		if (root_size_ret)
+			*root_size_ret = mount.point.size;
+		return 0;
 	}
 	return -ENOENT;
+}
+
+// Writes the pid into the group's file.
+static int move_to(pid_t pid, const struct pss_cgroup *group, struct pss_text mounts)
+{
+	char folder[PATH_MAX];
+	char path[PATH_MAX + 16];
+	char text[16];
+	int r = pss_cgroup_locate(group, mounts, folder, NULL);
+
+	if (r < 0)
+		return r;
+	(void)snprintf(path, sizeof path, "%s/cgroup.procs", folder);
+	_cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	int n = snprintf(text, sizeof text, "%d", pid);
+	return write(fd, text, (size_t)n) == n ? 0 : -errno;
 }
 
 /** What stays the same from hierarchy to hierarchy, and what has come of it. */

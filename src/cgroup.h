@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Moving a process out of another's control groups, in each hierarchy of version 1 and in that of
-// version 2. A control group is what comes nearest to a Windows job.
+// version 2, and where the folders of groups are. A control group is what comes nearest to a
+// Windows job.
 #ifndef PSS_CGROUP_H
 #define PSS_CGROUP_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -21,6 +23,14 @@ int pss_cgroup_next(struct pss_text *cursor, struct pss_cgroup *ret);
 
 /** Whether @path is @other, or lies below it. */
 bool pss_cgroup_is_within(struct pss_text path, struct pss_text other);
+
+/**
+ * Where the folder of @group is: below the first mount of its hierarchy, in @mounts (the text of
+ * mountinfo), that shows it. *root_size_ret, which may be NULL, gets how much of @path is the
+ * mount. -ENOENT if none does, -ENAMETOOLONG.
+ */
+int pss_cgroup_locate(const struct pss_cgroup *group, struct pss_text mounts, char path[PATH_MAX],
+		      size_t *root_size_ret);
 
 /**
  * Moves process @pid (whose /proc is @proc_fd) into the caller's own control group, in each

@@ -226,16 +226,8 @@ static int trace_options(const struct pss_inject *inject)
 
 	if (inject->suspend_seccomp)
 		options |= PTRACE_O_SUSPEND_SECCOMP;
-	if (ptrace(PTRACE_SETOPTIONS, inject->tid, 0, options) == 0)
-		return 0;
-	if (!inject->suspend_seccomp)
-		return -errno;
-
-	int r = pss_fail(inject->diag, -errno,
-			 "process %d has a seccomp filter, which can't be suspended", inject->pid);
-	pss_diag_hint(inject->diag, "a filter may kill the target for the call that makes a clone; "
-				    "run with CAP_SYS_ADMIN and without a filter of your own");
-	return r;
+	// A filter may kill the target for the call: without leave to suspend it, none is made.
+	return PSS_RET_ERRNO(ptrace(PTRACE_SETOPTIONS, inject->tid, 0, options));
 }
 
 // The extended registers, read anew whatever the capture asks for: the frame must restore them.
@@ -500,20 +492,10 @@ static int meet_clone(struct pss_inject *inject, struct pss_inject *clone_ret)
 	return wait_for_clone(clone_ret);
 }
 
-static int refuse_clone(const struct pss_inject *inject, int error)
+static int refuse_clone(struct pss_inject *inject, int error)
 {
-	int r = pss_fail(inject->diag, error, "cannot clone process %d", inject->pid);
-
-	if (error == -EAGAIN)
-		pss_diag_hint(inject->diag, "its user or cgroup may have no more processes: see "
-					    "RLIMIT_NPROC and pids.max");
-	else if (error == -ENOMEM)
-		pss_diag_hint(inject->diag, "overcommit or its memory cgroup has no room for a "
-					    "copy: see vm.overcommit_memory and memory.max");
-	else
-		pss_diag_hint(inject->diag, "its seccomp filter or a security module may forbid "
-					    "clone");
-	return r;
+	inject->is_refused = true;
+	return pss_fail(inject->diag, error, "cannot clone process %d", inject->pid);
 }
 
 // One try. The kernel takes a clone back, with a code that asks for another, if a stop signal or

@@ -80,6 +80,7 @@ struct pss_inject {
 	bool suspend_seccomp; /**< the thread has a seccomp filter */
 	bool is_begun;
 	bool is_mapping; /**< the room is a mapping that we made */
+	bool is_refused; /**< the kernel refused to make the clone */
 	bool is_changed; /**< its registers are not its own for the moment */
 	bool has_run;    /**< it has left the stop where it was found; signals are blocked */
 	bool is_late;    /**< a call did not end in time: it runs */

@@ -84,7 +84,7 @@ int pss_locate_in_process(int pidfd, uint64_t address, struct pss_diag *diag,
 	if (r < 0) {
 		(void)pss_fail(diag, r, "cannot read the mappings of process %d", target.pid);
 		if (r == -EACCES || r == -EPERM)
-			pss_target_explain_denial(&target, diag);
+			(void)pss_target_explain(&target, PSS_DOCTOR_DENIED, diag);
 		return r;
 	}
 	if (place.is_mapped)

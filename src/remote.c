@@ -80,7 +80,7 @@ int pss_remote_take(const struct pss_target *holder, int number, struct pss_diag
 		(void)pss_fail(diag, r, "cannot duplicate descriptor %d of process %d", number,
 			       holder->pid);
 		if (r == -EPERM || r == -EACCES)
-			pss_target_explain_denial(holder, diag);
+			(void)pss_target_explain(holder, PSS_DOCTOR_DENIED, diag);
 	}
 	return r;
 }

@@ -5,6 +5,7 @@ source "$PROCSNAP_SOURCE/tests/cli/lib.bash"
 try --help
 try dump --help
 try show --help
+try doctor --help
 try help help
 cmp <("$PROCSNAP" --help) <("$PROCSNAP" help)
 cmp <("$PROCSNAP" --help) <("$PROCSNAP" -h)
