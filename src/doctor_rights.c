@@ -418,8 +418,8 @@ void pss_doctor_security_module(const struct pss_doctor *doctor, struct pss_doct
 	};
 	struct pss_doctor_finding other;
 	char own[160], its[160];
-	bool has_label = read_label(doctor->root_fd, "thread-self/attr/current", own) |
-			 read_label(doctor->space_fd, "attr/current", its);
+	bool has_own = read_label(doctor->root_fd, "thread-self/attr/current", own);
+	bool has_label = read_label(doctor->space_fd, "attr/current", its) || has_own;
 
 	if (doctor->access != -EACCES && doctor->access != -EPERM) {
 		pss_doctor_say(finding, PSS_DOCTOR_OK, "%s%s", has_label ? "it is " : "none",
