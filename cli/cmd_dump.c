@@ -179,7 +179,7 @@ static int capture(struct dump *dump)
 
 	if (pss_interrupt_pending())
 		return interrupted();
-	return error == ERROR_SUCCESS ? PSS_STATUS_DONE : pss_message_library(NULL);
+	return error == ERROR_SUCCESS ? PSS_STATUS_DONE : pss_message_capture(error);
 }
 
 static int WINAPI on_progress(void *context, uint64_t done, uint64_t total)

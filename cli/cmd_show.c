@@ -90,7 +90,7 @@ static int capture(const struct pss_target *target, const struct show_values *va
 		error = PssCaptureSnapshot(target->process, (PSS_CAPTURE_FLAGS)*flags, context,
 					   ret);
 	}
-	return error == ERROR_SUCCESS ? PSS_STATUS_DONE : pss_message_library(NULL);
+	return error == ERROR_SUCCESS ? PSS_STATUS_DONE : pss_message_capture(error);
 }
 
 static int show_parts(HPSS snapshot, const struct show_values *values, DWORD flags,

@@ -3,6 +3,7 @@
 #include "message.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -64,6 +65,14 @@ int pss_message_library(const char *subject)
 	if (subject)
 		return pss_message_fail("%s: %s", subject, text);
 	return pss_message_fail("%s", text);
+}
+
+int pss_message_capture(DWORD error)
+{
+	bool is_refused = error == ERROR_TIMEOUT || error == ERROR_NOT_ENOUGH_QUOTA;
+	int status = pss_message_library(NULL);
+
+	return is_refused ? PSS_STATUS_REFUSED : status;
 }
 
 void pss_message_no_memory(void)

@@ -3,6 +3,8 @@
 #ifndef PSS_CLI_MESSAGE_H
 #define PSS_CLI_MESSAGE_H
 
+#include <win32.h>
+
 /** Runs @fn on the address of the variable when its scope ends. */
 #define _cleanup_(fn) __attribute__((cleanup(fn)))
 
@@ -22,6 +24,12 @@ int pss_message_usage(const char *format, ...) __attribute__((format(printf, 1, 
 
 /** Says what the library says of its last failure, after @subject if not NULL. */
 int pss_message_library(const char *subject);
+
+/**
+ * Says why a capture failed with @error. PSS_STATUS_REFUSED if the library did not make it, or gave
+ * it up, to protect the process; else PSS_STATUS_FAILED.
+ */
+int pss_message_capture(DWORD error);
 
 /** A line that is no failure. */
 void pss_message_note(const char *format, ...) __attribute__((format(printf, 1, 2)));

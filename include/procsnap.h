@@ -35,6 +35,26 @@ PSSAPI const char *WINAPI PssxErrorText(void);
  */
 PSSAPI const char *WINAPI PssxErrorMessage(DWORD Code);
 
+/* Zero everything, then set Size. */
+typedef struct PSSX_CAPTURE_OPTIONS {
+	uint32_t Size;               /* sizeof(PSSX_CAPTURE_OPTIONS) */
+	uint32_t Flags;              /* none yet: 0 */
+	uint64_t MaxPauseNs;         /* not yet: 0 */
+	uint32_t MaxClones;          /* not yet: 0 */
+	uint32_t Reserved;           /* 0 */
+	uint64_t MemoryReserveBytes; /* reserved: 0 */
+} PSSX_CAPTURE_OPTIONS;
+
+/*
+ * PssCaptureSnapshot with limits that protect the process. Options NULL: the same as that one.
+ * Codes are its own, and for the options ERROR_BAD_LENGTH and ERROR_INVALID_PARAMETER: unknown
+ * Flags, something reserved that is not 0. A Size may be that of an earlier release: what it does
+ * not reach is 0.
+ */
+PSSAPI DWORD WINAPI PssxCaptureSnapshot(HANDLE ProcessHandle, PSS_CAPTURE_FLAGS CaptureFlags,
+					DWORD ThreadContextFlags,
+					const PSSX_CAPTURE_OPTIONS *Options, HPSS *SnapshotHandle);
+
 /* How long things took. Nanoseconds of CLOCK_MONOTONIC. */
 typedef struct PSSX_FIGURES {
 	uint32_t Size;           /* set by the caller: sizeof(PSSX_FIGURES) */

@@ -480,7 +480,8 @@ typedef CONTEXT *PCONTEXT;
 #define ERROR_INTERNAL_ERROR       1359 /* a cause that has no code of its own */
 #define ERROR_NO_SYSTEM_RESOURCES  1450 /* a limit of processes, threads or cgroup is reached */
 #define ERROR_COMMITMENT_LIMIT     1455
-#define ERROR_TIMEOUT              1460 /* the target did not stop in time */
+#define ERROR_TIMEOUT              1460 /* the target did not, or would not, stop in time */
+#define ERROR_NOT_ENOUGH_QUOTA     1816 /* a limit that protects the target is reached */
 
 /* Exit code of a process that still runs. Source: "GetExitCodeProcess function". */
 #define STILL_ACTIVE 259

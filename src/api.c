@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// The functions of processsnapshot.h on whole snapshots: capture and query. Each
+// The functions on whole snapshots: capture, with options of ours or without, and query. Each
 // checks its arguments in the documented order, calls one thing, and maps its error.
 #include "api.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
-#include <processsnapshot.h>
+#include <procsnap.h>
 
 #include "capture.h"
 #include "handle_table.h"
@@ -27,19 +29,33 @@ static const uint32_t known_flags =
 	PSS_CREATE_BREAKAWAY_OPTIONAL | PSS_CREATE_BREAKAWAY | PSS_CREATE_FORCE_BREAKAWAY |
 	PSS_CREATE_USE_VM_ALLOCATIONS | PSS_CREATE_MEASURE_PERFORMANCE | PSS_CREATE_RELEASE_SECTION;
 
-static int capture(HANDLE process, uint32_t flags, uint32_t context_flags, struct pss_diag *diag,
-		   HPSS *ret)
-{
-	struct pss_capture_request request = {
-		.capture_flags = flags,
-		.thread_context_flags = context_flags,
-	};
-	pid_t pid;
-	int fd;
-	int r = pss_api_process(process, &pid, &request.pidfd);
+enum { OPTIONS_LEAST_SIZE = 8 };
 
+_Static_assert(sizeof(PSSX_CAPTURE_OPTIONS) == 32, "as documented");
+
+// A copy: what the caller's structure does not reach is 0.
+static int take_options(const PSSX_CAPTURE_OPTIONS *options, struct pss_diag *diag,
+			PSSX_CAPTURE_OPTIONS *ret)
+{
+	*ret = (PSSX_CAPTURE_OPTIONS){ .Size = sizeof *ret };
+	if (!options)
+		return 0;
+	int r = pss_api_check_size(options->Size, OPTIONS_LEAST_SIZE, sizeof *options);
 	if (r < 0)
-		return pss_api_process_fail(diag, r, "cannot capture", process);
+		return pss_fail(diag, r, "cannot capture: Size of the options is %u, not %zu",
+				options->Size, sizeof *options);
+	memcpy(ret, options, options->Size);
+	if (ret->Flags)
+		return pss_fail(diag, -EINVAL, "option flags 0x%x are unknown", ret->Flags);
+	if (ret->Reserved || ret->MemoryReserveBytes)
+		return pss_fail(diag, -EINVAL, "reserved capture options are not 0");
+	if (ret->MaxPauseNs || ret->MaxClones)
+		return pss_fail(diag, -EOPNOTSUPP, "limits of a capture are not in this release");
+	return 0;
+}
+
+static int check_flags(uint32_t flags, struct pss_diag *diag)
+{
 	if (flags & reserved_flags)
 		return pss_fail(diag, -EINVAL, "capture flags 0x%x are reserved",
 				flags & reserved_flags);
@@ -51,9 +67,27 @@ static int capture(HANDLE process, uint32_t flags, uint32_t context_flags, struc
 		return pss_fail(diag, -EINVAL,
 				"PSS_CREATE_BREAKAWAY_OPTIONAL says nothing without "
 				"PSS_CREATE_BREAKAWAY or PSS_CREATE_FORCE_BREAKAWAY");
+	return 0;
+}
+
+static int capture(HANDLE process, struct pss_capture_request *request,
+		   const PSSX_CAPTURE_OPTIONS *options, struct pss_diag *diag, HPSS *ret)
+{
+	PSSX_CAPTURE_OPTIONS taken;
+	pid_t pid;
+	int fd;
+	int r = pss_api_process(process, &pid, &request->pidfd);
+
+	if (r < 0)
+		return pss_api_process_fail(diag, r, "cannot capture", process);
+	r = check_flags(request->capture_flags, diag);
+	if (r == 0)
+		r = take_options(options, diag, &taken);
+	if (r < 0)
+		return r;
 	if (!ret)
 		return pss_fail(diag, -EINVAL, "no room for the snapshot handle");
-	r = pss_capture(&request, diag, &fd);
+	r = pss_capture(request, diag, &fd);
 	if (r < 0)
 		return r;
 	*ret = (HPSS)(intptr_t)fd;
@@ -64,9 +98,27 @@ DWORD WINAPI PssCaptureSnapshot(HANDLE ProcessHandle, PSS_CAPTURE_FLAGS CaptureF
 				DWORD ThreadContextFlags, HPSS *SnapshotHandle)
 {
 	PSS_API_SCOPE;
+	struct pss_capture_request request = {
+		.capture_flags = (uint32_t)CaptureFlags,
+		.thread_context_flags = ThreadContextFlags,
+	};
 	struct pss_diag diag = { 0 };
-	int r = capture(ProcessHandle, (uint32_t)CaptureFlags, ThreadContextFlags, &diag,
-			SnapshotHandle);
+	int r = capture(ProcessHandle, &request, NULL, &diag, SnapshotHandle);
+
+	return pss_api_result(&diag, "cannot capture", r);
+}
+
+DWORD WINAPI PssxCaptureSnapshot(HANDLE ProcessHandle, PSS_CAPTURE_FLAGS CaptureFlags,
+				 DWORD ThreadContextFlags, const PSSX_CAPTURE_OPTIONS *Options,
+				 HPSS *SnapshotHandle)
+{
+	PSS_API_SCOPE;
+	struct pss_capture_request request = {
+		.capture_flags = (uint32_t)CaptureFlags,
+		.thread_context_flags = ThreadContextFlags,
+	};
+	struct pss_diag diag = { 0 };
+	int r = capture(ProcessHandle, &request, Options, &diag, SnapshotHandle);
 
 	return pss_api_result(&diag, "cannot capture", r);
 }

@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include <win32.h>
@@ -38,6 +40,12 @@ static inline void pss_api_end(struct pss_api_scope *scope)
 /** First declaration of every exported function that does more than arithmetic. */
 #define PSS_API_SCOPE                                                                              \
 	_cleanup_(pss_api_end) __attribute__((unused)) struct pss_api_scope scope_ = pss_api_begin()
+
+/**
+ * Checks the Size of a structure of the caller's that may be of an earlier release, whose size was
+ * at least @least: -EMSGSIZE if it is of none.
+ */
+int pss_api_check_size(uint32_t size, size_t least, size_t newest);
 
 /**
  * The code for @error, 0 or -errno. On failure keeps the text for PssxErrorText(): that of @diag,

@@ -34,6 +34,12 @@ static const struct {
 	{ -ENOENT, "the snapshot does not hold such data: each kind has its capture flag" },
 };
 
+// Structures grow by whole 8 bytes.
+int pss_api_check_size(uint32_t size, size_t least, size_t newest)
+{
+	return size >= least && size <= newest && size % 8 == 0 ? 0 : -EMSGSIZE;
+}
+
 DWORD pss_api_result(const struct pss_diag *diag, const char *what, int error)
 {
 	if (error == 0 || error == -ENODATA)

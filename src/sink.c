@@ -32,8 +32,11 @@ static const uint8_t zeroes[HOLE_UNIT];
 
 static int fail(struct pss_sink *sink, int error)
 {
-	return pss_fail(sink->diag, error, "cannot write the output after %llu bytes",
-			(unsigned long long)sink->bytes_written);
+	int r = pss_fail(sink->diag, error, "cannot write the output after %llu bytes",
+			 (unsigned long long)sink->bytes_written);
+
+	// A user's share of the disk is full. As a result, EDQUOT is for limits on captures.
+	return r == -EDQUOT ? -ENOSPC : r;
 }
 
 // While it lasts, a failed write raises nothing: SIGPIPE of a pipe and SIGXFSZ of a file-size limit

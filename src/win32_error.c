@@ -29,6 +29,8 @@ static const struct {
 	{ ECHILD, ERROR_INVALID_PARAMETER },
 	{ EBUSY, ERROR_BUSY },
 	{ ETIMEDOUT, ERROR_TIMEOUT },
+	{ ETIME, ERROR_TIMEOUT },              // not done: it would hold the target too long
+	{ EDQUOT, ERROR_NOT_ENOUGH_QUOTA },    // not done: it would take too much of the target
 	{ EOWNERDEAD, ERROR_PROCESS_ABORTED }, // our helper was killed
 	{ ENOEXEC, ERROR_BAD_FORMAT },
 	{ EPROTO, ERROR_INVALID_DATA },
@@ -51,7 +53,6 @@ static const struct {
 
 	// Files we write.
 	{ ENOSPC, ERROR_DISK_FULL },
-	{ EDQUOT, ERROR_DISK_FULL },
 	{ EPIPE, ERROR_BROKEN_PIPE },
 	{ EEXIST, ERROR_FILE_EXISTS },
 	{ EFBIG, ERROR_FILE_TOO_LARGE },
@@ -111,7 +112,8 @@ static const struct {
 	{ ERROR_INTERNAL_ERROR, "an internal error occurred" },
 	{ ERROR_NO_SYSTEM_RESOURCES, "a limit of processes, threads or memory is reached" },
 	{ ERROR_COMMITMENT_LIMIT, "not enough memory may be committed" },
-	{ ERROR_TIMEOUT, "the operation did not end in time" },
+	{ ERROR_TIMEOUT, "the operation did not, or would not, end in time" },
+	{ ERROR_NOT_ENOUGH_QUOTA, "a limit that protects the process is reached" },
 
 	{ 0x80004001, "not implemented" },                       // E_NOTIMPL
 	{ 0x80004005, "the operation failed" },                  // E_FAIL

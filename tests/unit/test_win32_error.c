@@ -41,6 +41,8 @@ static void test_target_and_machine(void **state)
 	assert_int_equal(pss_win32_error(-EOPNOTSUPP), ERROR_NOT_SUPPORTED);
 	assert_int_equal(pss_win32_error(-EFAULT), ERROR_PARTIAL_COPY);
 	assert_int_equal(pss_win32_error(-ETIMEDOUT), ERROR_TIMEOUT);
+	assert_int_equal(pss_win32_error(-ETIME), ERROR_TIMEOUT);
+	assert_int_equal(pss_win32_error(-EDQUOT), ERROR_NOT_ENOUGH_QUOTA);
 	assert_int_equal(pss_win32_error(-EMFILE), ERROR_TOO_MANY_OPEN_FILES);
 }
 
