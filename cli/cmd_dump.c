@@ -27,7 +27,10 @@ enum { ALL_REGISTERS = CONTEXT_ALL | CONTEXT_XSTATE };
 enum { ALL_REGISTERS = CONTEXT_ALL };
 #endif
 
-enum { FILTER_BITS = 0x1ff, LEVEL_MAX = 22 };
+enum { FILTER_BITS = 0x1ff, LEVEL_MAX = 22, CLONES_MOST = 1000000 };
+
+#define NS_PER_MS     UINT64_C(1000000)
+#define PAUSE_NS_MOST (UINT64_C(3600000) * NS_PER_MS)
 
 struct compression {
 	bool is_on;
@@ -43,6 +46,8 @@ struct dump_values {
 	const char *output;
 	struct compression compression;
 	struct filter filter;
+	uint64_t max_pause_ns; // 0: no limit
+	uint32_t max_clones;   // 0: the library's
 	bool includes_dontdump;
 	bool has_no_progress;
 	bool is_json;
@@ -91,6 +96,40 @@ static bool parse_filter(const char *text, void *field)
 	return *end == '\0' && errno == 0 && (filter->mask & ~(uint64_t)FILTER_BITS) == 0;
 }
 
+// Milliseconds with a fraction, in any locale.
+static bool parse_pause(const char *text, void *field)
+{
+	uint64_t *ns = field, unit = NS_PER_MS;
+	char *end = NULL;
+
+	if (!isdigit((unsigned char)*text))
+		return false;
+	errno = 0;
+	*ns = strtoull(text, &end, 10);
+	if (errno != 0 || *ns > PAUSE_NS_MOST / NS_PER_MS)
+		return false;
+	*ns *= NS_PER_MS;
+	if (*end == '.' && isdigit((unsigned char)end[1]))
+		for (end++; isdigit((unsigned char)*end); end++) {
+			unit /= 10;
+			*ns += (uint64_t)(*end - '0') * unit;
+		}
+	return *end == '\0' && *ns > 0 && *ns <= PAUSE_NS_MOST;
+}
+
+static bool parse_clones(const char *text, void *field)
+{
+	char *end = NULL;
+	unsigned long clones;
+
+	if (!isdigit((unsigned char)*text))
+		return false;
+	errno = 0;
+	clones = strtoul(text, &end, 10);
+	*(uint32_t *)field = (uint32_t)clones;
+	return *end == '\0' && errno == 0 && clones >= 1 && clones <= CLONES_MOST;
+}
+
 static const struct pss_option dump_options[] = {
 	{
 		.name = "output",
@@ -121,6 +160,24 @@ static const struct pss_option dump_options[] = {
 		.name = "include-dontdump",
 		.help = "also write memory that the process marked MADV_DONTDUMP",
 		.offset = offsetof(struct dump_values, includes_dontdump),
+	},
+	{
+		.name = "max-pause",
+		.value = "MS",
+		.help = "hold the process for at most MS milliseconds: if the forecast is longer, "
+			"do not touch it; if stopping it takes too long, let it go",
+		.offset = offsetof(struct dump_values, max_pause_ns),
+		.parse = parse_pause,
+		.expects = "milliseconds, such as 5 or 0.5, up to an hour",
+	},
+	{
+		.name = "max-clones",
+		.value = "COUNT",
+		.help = "do nothing if the process has COUNT clones of snapshots already; "
+			"default: 8",
+		.offset = offsetof(struct dump_values, max_clones),
+		.parse = parse_clones,
+		.expects = "a number from 1 to 1000000",
 	},
 	{
 		.name = "no-progress",
@@ -170,12 +227,17 @@ static int interrupted(void)
 
 static int capture(struct dump *dump)
 {
-	DWORD error = PssCaptureSnapshot(
+	const PSSX_CAPTURE_OPTIONS options = {
+		.Size = sizeof(options),
+		.MaxPauseNs = dump->values->max_pause_ns,
+		.MaxClones = dump->values->max_clones,
+	};
+	DWORD error = PssxCaptureSnapshot(
 		dump->target.process,
 		PSS_CAPTURE_VA_CLONE | PSS_CAPTURE_THREADS | PSS_CAPTURE_THREAD_CONTEXT |
 			PSS_CAPTURE_THREAD_CONTEXT_EXTENDED | PSS_CAPTURE_VA_SPACE |
 			PSS_CAPTURE_VA_SPACE_SECTION_INFORMATION | PSS_CREATE_MEASURE_PERFORMANCE,
-		ALL_REGISTERS, &dump->snapshot);
+		ALL_REGISTERS, &options, &dump->snapshot);
 
 	if (pss_interrupt_pending())
 		return interrupted();
@@ -254,6 +316,8 @@ static int report_json(const struct dump *dump, const PSSX_FIGURES *figures, FIL
 		{ .key = "compressed", .kind = PSS_OUTPUT_FLAG },
 		{ .key = "pause_ns", .kind = PSS_OUTPUT_DURATION },
 		{ .key = "hold_ns", .kind = PSS_OUTPUT_DURATION },
+		{ .key = "pause_forecast_ns", .kind = PSS_OUTPUT_DURATION },
+		{ .key = "max_pause_ns", .kind = PSS_OUTPUT_DURATION },
 		{ .key = "clone_ns", .kind = PSS_OUTPUT_DURATION },
 		{ .key = "capture_ns", .kind = PSS_OUTPUT_DURATION },
 		{ .key = "threads", .kind = PSS_OUTPUT_NUMBER },
@@ -264,6 +328,7 @@ static int report_json(const struct dump *dump, const PSSX_FIGURES *figures, FIL
 		{ .key = "written_bytes", .kind = PSS_OUTPUT_SIZE },
 		{ .key = "disk_bytes", .kind = PSS_OUTPUT_SIZE },
 	};
+	const struct pss_output_value unlimited = { .is_known = false };
 	bool is_stdout = pss_outfile_is_stdout(&dump->file);
 	const struct pss_output_value values[] = {
 		pss_output_number((uint64_t)dump->target.pid),
@@ -272,6 +337,8 @@ static int report_json(const struct dump *dump, const PSSX_FIGURES *figures, FIL
 		pss_output_number(dump->values->compression.is_on),
 		pss_output_number(figures->PauseNs),
 		pss_output_number(figures->HoldNs),
+		pss_output_number(figures->ForecastNs),
+		figures->MaxPauseNs ? pss_output_number(figures->MaxPauseNs) : unlimited,
 		pss_output_number(figures->CloneNs),
 		pss_output_number(figures->TotalNs),
 		pss_output_number(dump->result.Threads),
@@ -292,18 +359,34 @@ static int report_json(const struct dump *dump, const PSSX_FIGURES *figures, FIL
 	return pss_output_end(&output);
 }
 
+// For how long any thread was held, running or asleep, against what was expected and allowed; and
+// for how long those were that ran, if that makes a difference.
+static void print_pause(const PSSX_FIGURES *figures, FILE *stream)
+{
+	char text[PSS_TEXT_ROOM];
+
+	(void)fprintf(stream, "held %s", pss_text_duration(figures->HoldNs, text));
+	if (figures->MaxPauseNs && figures->HoldNs > figures->MaxPauseNs)
+		(void)fprintf(stream, ", %s more than allowed",
+			      pss_text_duration(figures->HoldNs - figures->MaxPauseNs, text));
+	(void)fprintf(stream, " (forecast %s", pss_text_duration(figures->ForecastNs, text));
+	if (figures->ThreadsRunning > 0 && figures->PauseNs < figures->HoldNs / 10 * 9)
+		(void)fprintf(stream, "; running threads %s",
+			      pss_text_duration(figures->PauseNs, text));
+	(void)fputc(')', stream);
+}
+
 static int report_line(const struct dump *dump, const PSSX_FIGURES *figures, FILE *stream)
 {
 	const PSSX_CORE_RESULT *result = &dump->result;
-	char pause[PSS_TEXT_ROOM], memory[PSS_TEXT_ROOM], size[PSS_TEXT_ROOM], lost[PSS_TEXT_ROOM];
+	char memory[PSS_TEXT_ROOM], size[PSS_TEXT_ROOM], lost[PSS_TEXT_ROOM];
 	bool is_stdout = pss_outfile_is_stdout(&dump->file);
-	// Where no thread was running, nobody waited; tell how long they could not have run.
-	uint64_t pause_ns = figures->PauseNs ? figures->PauseNs : figures->HoldNs;
 	_cleanup_text_ char *name = pss_text_escape(dump->target.name);
 	_cleanup_text_ char *path = pss_text_escape(dump->file.path);
 
-	(void)fprintf(stream, "procsnap: %s (%d): held %s, %" PRIu32 " thread%s, %s %s %s (%s %s)",
-		      name, dump->target.pid, pss_text_duration(pause_ns, pause), result->Threads,
+	(void)fprintf(stream, "procsnap: %s (%d): ", name, dump->target.pid);
+	print_pause(figures, stream);
+	(void)fprintf(stream, ", %" PRIu32 " thread%s, %s %s %s (%s %s)", result->Threads,
 		      result->Threads == 1 ? "" : "s", pss_text_size(result->MemoryBytes, memory),
 		      is_stdout ? "to" : "in", path,
 		      pss_text_size(is_stdout ? result->OutputBytes : dump->disk_bytes, size),

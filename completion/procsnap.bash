@@ -37,6 +37,10 @@ _procsnap() {
 		mapfile -t COMPREPLY < <(compgen -W 'zstd' -- "$current")
 	elif [[ $previous == --filter ]]; then
 		mapfile -t COMPREPLY < <(compgen -W '0x33 0x1ff' -- "$current")
+	elif [[ $previous == --max-pause ]]; then
+		mapfile -t COMPREPLY < <(compgen -W '5 10 50' -- "$current")
+	elif [[ $previous == --max-clones ]]; then
+		mapfile -t COMPREPLY < <(compgen -W '1 2 4' -- "$current")
 	elif [[ $current == -* ]]; then
 		mapfile -t COMPREPLY < <(compgen -W \
 			"$(_procsnap_options "$program" "$command")" -- "$current")

@@ -39,17 +39,20 @@ PSSAPI const char *WINAPI PssxErrorMessage(DWORD Code);
 typedef struct PSSX_CAPTURE_OPTIONS {
 	uint32_t Size;               /* sizeof(PSSX_CAPTURE_OPTIONS) */
 	uint32_t Flags;              /* none yet: 0 */
-	uint64_t MaxPauseNs;         /* not yet: 0 */
-	uint32_t MaxClones;          /* not yet: 0 */
+	uint64_t MaxPauseNs;         /* how long any thread may be held; 0: no limit */
+	uint32_t MaxClones;          /* that the process may have, with this one; 0: 8 */
 	uint32_t Reserved;           /* 0 */
 	uint64_t MemoryReserveBytes; /* reserved: 0 */
 } PSSX_CAPTURE_OPTIONS;
 
 /*
  * PssCaptureSnapshot with limits that protect the process. Options NULL: the same as that one.
- * Codes are its own, and for the options ERROR_BAD_LENGTH and ERROR_INVALID_PARAMETER: unknown
- * Flags, something reserved that is not 0. A Size may be that of an earlier release: what it does
- * not reach is 0.
+ * ERROR_TIMEOUT: by the forecast it would be held for longer than MaxPauseNs, and was not touched;
+ * or stopping it took so long that it would have been, and it was let go. A pause that turns out
+ * longer all the same is told by PssxQueryFigures; the snapshot is kept. ERROR_NOT_ENOUGH_QUOTA: as
+ * many clones of the process live already. ERROR_BAD_LENGTH; ERROR_INVALID_PARAMETER also for
+ * unknown Flags and for something reserved that is not 0. A Size may be that of an earlier release:
+ * what it does not reach is 0.
  */
 PSSAPI DWORD WINAPI PssxCaptureSnapshot(HANDLE ProcessHandle, PSS_CAPTURE_FLAGS CaptureFlags,
 					DWORD ThreadContextFlags,
@@ -61,13 +64,18 @@ typedef struct PSSX_FIGURES {
 	uint32_t ThreadsStopped; /* 0 if the capture stopped nothing */
 	uint32_t ThreadsRunning; /* of those, on a CPU or waiting for one when stopped */
 	uint32_t Reserved;
-	uint64_t PauseNs; /* how long running threads were held; HoldNs if none ran */
-	uint64_t HoldNs;  /* from the first thread stopped to the last let go, asleep or not */
-	uint64_t CloneNs; /* of that, making the clone */
-	uint64_t TotalNs; /* the whole of PssCaptureSnapshot */
+	uint64_t PauseNs;    /* how long running threads were held; HoldNs if none ran */
+	uint64_t HoldNs;     /* from the first thread stopped to the last let go, asleep or not */
+	uint64_t CloneNs;    /* of that, making the clone */
+	uint64_t TotalNs;    /* the whole of PssCaptureSnapshot */
+	uint64_t ForecastNs; /* what HoldNs was expected to be before anything was stopped */
+	uint64_t MaxPauseNs; /* what HoldNs was allowed to be; 0: no limit */
 } PSSX_FIGURES;
 
-/* Figures of the capture. ERROR_INVALID_HANDLE, ERROR_BAD_LENGTH. Any snapshot has them. */
+/*
+ * Figures of the capture. ERROR_INVALID_HANDLE, ERROR_BAD_LENGTH. Any snapshot has them. A Size may
+ * be that of an earlier release: nothing beyond it is written.
+ */
 PSSAPI DWORD WINAPI PssxQueryFigures(HPSS SnapshotHandle, PSSX_FIGURES *Figures);
 
 /* The process in Linux' terms. Texts are UTF-8, cut at a whole character. */

@@ -49,8 +49,6 @@ static int take_options(const PSSX_CAPTURE_OPTIONS *options, struct pss_diag *di
 		return pss_fail(diag, -EINVAL, "option flags 0x%x are unknown", ret->Flags);
 	if (ret->Reserved || ret->MemoryReserveBytes)
 		return pss_fail(diag, -EINVAL, "reserved capture options are not 0");
-	if (ret->MaxPauseNs || ret->MaxClones)
-		return pss_fail(diag, -EOPNOTSUPP, "limits of a capture are not in this release");
 	return 0;
 }
 
@@ -85,6 +83,8 @@ static int capture(HANDLE process, struct pss_capture_request *request,
 		r = take_options(options, diag, &taken);
 	if (r < 0)
 		return r;
+	request->max_pause_ns = taken.MaxPauseNs;
+	request->max_clones = taken.MaxClones;
 	if (!ret)
 		return pss_fail(diag, -EINVAL, "no room for the snapshot handle");
 	r = pss_capture(request, diag, &fd);

@@ -17,6 +17,9 @@
 #include "snapshot.h"
 #include "utf.h"
 
+// The structure up to TotalNs: that much it has always had.
+enum { FIGURES_LEAST_SIZE = 48 };
+
 const char *WINAPI PssxVersion(void)
 {
 	return PROCSNAP_VERSION;
@@ -42,11 +45,19 @@ DWORD WINAPI PssxQueryFigures(HPSS SnapshotHandle, PSSX_FIGURES *Figures)
 {
 	PSS_API_SCOPE;
 	_cleanup_section_ struct pss_section section = PSS_SECTION_EMPTY;
-	int r = open_for(SnapshotHandle, Figures ? &Figures->Size : NULL, sizeof *Figures,
-			 &section);
+	PSSX_FIGURES figures;
+	int r = pss_snapshot_open(SnapshotHandle, &section);
 
+	if (r == 0 && !Figures)
+		r = -EINVAL;
 	if (r == 0)
-		r = pss_native_figures(&section, Figures);
+		r = pss_api_check_size(Figures->Size, FIGURES_LEAST_SIZE, sizeof figures);
+	if (r == 0) {
+		figures.Size = Figures->Size;
+		r = pss_native_figures(&section, &figures);
+	}
+	if (r == 0)
+		memcpy(Figures, &figures, figures.Size);
 	return pss_api_result(NULL, "cannot query the snapshot's figures", r);
 }
 

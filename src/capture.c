@@ -15,6 +15,7 @@
 #include "base/checked.h"
 #include "capture_describe.h"
 #include "capture_handles.h"
+#include "capture_limits.h"
 #include "capture_target.h"
 #include "cgroup.h"
 #include "clone.h"
@@ -46,6 +47,7 @@ static void capture_deinit(struct capture *capture)
 	pss_clone_deinit(&capture->clone);
 	pss_handles_deinit(&capture->handles);
 	pss_buf_deinit(&capture->zombies);
+	pss_buf_deinit(&capture->clones);
 	pss_collect_unforked_deinit(&capture->unforked);
 	pss_buf_deinit(&capture->scratch);
 	pss_section_builder_deinit(&capture->section);
@@ -54,13 +56,9 @@ static void capture_deinit(struct capture *capture)
 }
 
 // Everything that can be found out while the target still runs, so that a refusal leaves it alone.
-static int look(struct capture *capture)
+static int look_at_clonability(struct capture *capture)
 {
-	int r = pss_target_check_traceable(&capture->target, capture->diag);
-
-	if (r < 0 || !pss_capture_wants(capture, PSS_CAPTURE_VA_CLONE))
-		return r;
-	r = pss_target_check_clonable(&capture->target, capture->diag);
+	int r = pss_target_check_clonable(&capture->target, capture->diag);
 	if (r == 0)
 		r = pss_target_open_memory(&capture->target, capture->diag);
 	if (r < 0)
@@ -69,11 +67,16 @@ static int look(struct capture *capture)
 			      capture->diag, &capture->site);
 	if (r == -ENOENT)
 		(void)pss_target_explain(&capture->target, PSS_DOCTOR_NO_THREAD, capture->diag);
-	if (r < 0)
-		return r;
-	// No reason to fail: an old zombie costs the target one entry in a table.
-	(void)pss_clone_find_zombies(capture->target.proc_fd, &capture->zombies);
-	return 0;
+	return r < 0 ? r : pss_limits_check_clones(capture);
+}
+
+static int look(struct capture *capture)
+{
+	int r = pss_target_check_traceable(&capture->target, capture->diag);
+
+	if (r == 0 && pss_capture_wants(capture, PSS_CAPTURE_VA_CLONE))
+		r = look_at_clonability(capture);
+	return r < 0 ? r : pss_limits_forecast(capture);
 }
 
 static int stop(struct capture *capture)
@@ -88,6 +91,7 @@ static int stop(struct capture *capture)
 	capture->tracee.options.want_registers = pss_capture_wants_contexts(capture);
 	capture->tracee.options.want_extended =
 		pss_capture_wants(capture, PSS_CAPTURE_THREAD_CONTEXT_EXTENDED);
+	capture->tracee.options.max_hold_ns = capture->request->max_pause_ns;
 
 	int r = pss_tracee_stop(&capture->tracee);
 	if (r == -EPERM)
@@ -188,6 +192,9 @@ static int make_clone(struct capture *capture)
 		reap_earlier_clones(capture);
 		capture->inject.meanwhile = read_handles_meanwhile;
 		capture->inject.meanwhile_context = capture;
+		r = pss_limits_check_time(capture);
+	}
+	if (r == 0) {
 		r = pss_clone_make(&capture->inject, capture->diag, &capture->clone);
 		hide_room(capture);
 	}
@@ -301,7 +308,7 @@ static int take_snapshot(struct capture *capture)
 		r = stop(capture);
 	if (r == 0) {
 		r = make_clone(capture);
-		capture->is_refused_clone = r < 0;
+		capture->is_refused_clone = r < 0 && r != -ETIME;
 	}
 	if (r == 0)
 		r = keep_unforked(capture);
@@ -312,7 +319,9 @@ static int take_snapshot(struct capture *capture)
 	if (r < 0)
 		return r;
 	let_go(capture);
-	r = pss_capture_describe(capture);
+	r = pss_limits_check_rank(capture);
+	if (r == 0)
+		r = pss_capture_describe(capture);
 	pss_tracee_release_rest(&capture->tracee);
 	if (r == 0)
 		r = break_away(capture);

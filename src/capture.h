@@ -8,16 +8,22 @@
 
 #include "base/diag.h"
 
+/** Clones that a process may have at a time if nothing else is asked for. */
+enum { PSS_CAPTURE_MAX_CLONES = 8 };
+
 struct pss_capture_request {
 	int pidfd; /**< borrowed; -EBADF: the calling process */
 	uint32_t capture_flags;
 	uint32_t thread_context_flags;
+	uint64_t max_pause_ns; /**< how long any thread of it may be held; 0: no limit */
+	uint32_t max_clones;   /**< that it may have, with this one; 0: PSS_CAPTURE_MAX_CLONES */
 };
 
 /**
  * Captures the process into a sealed section. The caller owns *section_fd_ret; the clone, if one
  * was made, goes away when the last duplicate of it is closed. -ESRCH, -EPERM, -EBUSY (already
  * traced), -EOPNOTSUPP, -ETIMEDOUT, -ENOMEM, ....
+ * -ETIME: it would be, or would have been, held too long. -EDQUOT: it has its clones already.
  */
 int pss_capture(const struct pss_capture_request *request, struct pss_diag *diag,
 		int *section_fd_ret);

@@ -13,6 +13,7 @@
 #include "capture_target.h"
 #include "clone.h"
 #include "collect_unforked.h"
+#include "forecast.h"
 #include "inject.h"
 #include "section.h"
 #include "tracee.h"
@@ -29,10 +30,12 @@ struct capture {
 	uint64_t capturer_start_ticks;
 	struct pss_cost started;
 	struct pss_buf zombies; // of earlier clones, to be reaped on the way
+	struct pss_buf clones;  // that live: struct pss_clone_sibling
 	struct pss_buf scratch;
 	struct pss_inject_site site;
 	struct pss_collect_unforked unforked;
 	struct pss_figures_record figures;
+	struct pss_forecast forecast;
 	struct pss_tracee tracee;
 	struct pss_section_builder section;
 	struct pss_handles handles;

@@ -314,7 +314,43 @@ bool pss_clone_is_zombie(pid_t pid, pid_t *own_pid_ret)
 	return true;
 }
 
-static int find_zombies_of(int proc_fd, pid_t tid, struct pss_buf *own_pids)
+// One that was just made has its maker for a tracer, and no name yet.
+static bool is_traced(int fd, struct pss_buf *text)
+{
+	struct pss_procfs_status status;
+
+	return pss_procfs_read(fd, "status", text) == 0 &&
+	       pss_procfs_parse_status((const char *)text->data, text->size, &status) == 0 &&
+	       status.tracer_pid != 0;
+}
+
+static bool is_living(pid_t pid, struct pss_clone_sibling *ret)
+{
+	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
+	_cleanup_close_ int fd = -EBADF;
+	struct pss_procfs_stat stat;
+
+	if (pss_procfs_open(pid, &fd) < 0 || pss_procfs_read_stat(fd, "stat", &text, &stat) < 0 ||
+	    stat.exit_signal != 0 || stat.state == 'Z' || stat.state == 'X')
+		return false;
+	*ret = (struct pss_clone_sibling){ .pid = pid, .start_ticks = stat.start_ticks };
+	return has_name(&stat) ? !pss_procfs_is_dying(fd) : is_traced(fd, &text);
+}
+
+static int add_child(pid_t pid, struct pss_buf *dead_own_pids, struct pss_buf *living)
+{
+	struct pss_clone_sibling sibling;
+	pid_t own_pid;
+
+	if (is_living(pid, &sibling))
+		return pss_buf_append(living, &sibling, sizeof sibling);
+	if (dead_own_pids && pss_clone_is_zombie(pid, &own_pid))
+		return pss_buf_append(dead_own_pids, &own_pid, sizeof own_pid);
+	return 0;
+}
+
+static int find_among_children(int proc_fd, pid_t tid, struct pss_buf *dead_own_pids,
+			       struct pss_buf *living)
 {
 	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
 	char path[64];
@@ -322,31 +358,28 @@ static int find_zombies_of(int proc_fd, pid_t tid, struct pss_buf *own_pids)
 
 	(void)snprintf(path, sizeof path, "task/%d/children", tid);
 	int r = pss_procfs_read(proc_fd, path, &text);
+	// The thread has ended, or there is no CONFIG_PROC_CHILDREN.
 	if (r < 0)
-		return r == -ENOENT ? 0 : r; // no CONFIG_PROC_CHILDREN
-	for (size_t i = 0; i < text.size; i++) {
-		pid_t own_pid;
-
+		return r == -ENOENT || r == -ESRCH ? 0 : r;
+	for (size_t i = 0; i < text.size && r == 0; i++) {
 		if (text.data[i] >= '0' && text.data[i] <= '9') {
 			pid = pid * 10 + (text.data[i] - '0');
 			continue;
 		}
-		if (pid > 0 && pss_clone_is_zombie(pid, &own_pid))
-			r = pss_buf_append(own_pids, &own_pid, sizeof own_pid);
+		if (pid > 0)
+			r = add_child(pid, dead_own_pids, living);
 		pid = 0;
-		if (r < 0)
-			return r;
 	}
-	return 0;
+	return r;
 }
 
-int pss_clone_find_zombies(int proc_fd, struct pss_buf *own_pids)
+int pss_clone_find(int proc_fd, struct pss_buf *dead_own_pids, struct pss_buf *living)
 {
 	_cleanup_buf_ struct pss_buf tids = PSS_BUF_EMPTY;
 	int r = pss_procfs_list(proc_fd, "task", &tids);
 
 	for (size_t i = 0; r == 0 && i < tids.size / sizeof(int32_t); i++)
-		r = find_zombies_of(proc_fd, ((const int32_t *)(const void *)tids.data)[i],
-				    own_pids);
+		r = find_among_children(proc_fd, ((const int32_t *)(const void *)tids.data)[i],
+					dead_own_pids, living);
 	return r;
 }

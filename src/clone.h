@@ -55,7 +55,17 @@ bool pss_clone_is_ending(pid_t pid);
 /** Whether process @pid is a dead clone, and its pid as its own namespace counts. */
 bool pss_clone_is_zombie(pid_t pid, pid_t *own_pid_ret);
 
-/** Finds zombies of earlier clones among the children of all threads: their pids, int32_t each. */
-int pss_clone_find_zombies(int proc_fd, struct pss_buf *own_pids);
+/** A living clone of the same process. */
+struct pss_clone_sibling {
+	int32_t pid;
+	uint64_t start_ticks; /**< field 22 of its /proc/PID/stat */
+};
+
+/**
+ * Finds clones among the children of all threads. @dead_own_pids, which may be NULL, gets the pids
+ * of the dead as their own namespace counts, int32_t each; @living, struct pss_clone_sibling of the
+ * others, such among them as are just being made by another capturer.
+ */
+int pss_clone_find(int proc_fd, struct pss_buf *dead_own_pids, struct pss_buf *living);
 
 #endif

@@ -55,6 +55,8 @@ int pss_native_figures(const struct pss_section *section, PSSX_FIGURES *ret)
 		.HoldNs = figures->hold_ns,
 		.CloneNs = figures->va_clone.wall_ns,
 		.TotalNs = figures->total.wall_ns,
+		.ForecastNs = figures->forecast_ns,
+		.MaxPauseNs = figures->max_pause_ns,
 	};
 	return 0;
 }

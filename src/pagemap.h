@@ -74,4 +74,11 @@ int pss_pagemap_next(struct pss_pagemap *pagemap, struct pss_page_range *ret);
 int pss_pagemap_resident(struct pss_pagemap *pagemap, uint64_t start, uint64_t end,
 			 uint64_t *bytes_ret);
 
+/**
+ * Bytes in [start, end) that are private memory in transparent huge pages. Asked for piece by
+ * piece, so that the process is never kept from changing its mappings for long. -ENOTTY before
+ * Linux 6.7.
+ */
+int pss_pagemap_huge(int pagemap_fd, uint64_t start, uint64_t end, uint64_t *bytes_ret);
+
 #endif

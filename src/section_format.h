@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 enum {
-	PSS_SECTION_VERSION = 1,
+	PSS_SECTION_VERSION = 2,
 	PSS_SECTION_ALIGNMENT = 16,
 };
 
@@ -141,8 +141,10 @@ struct pss_figures_record {
 	uint64_t hold_ns;  /**< the same counted from the first thread stopped, asleep or not */
 	uint32_t threads_stopped;
 	uint32_t threads_running; /**< of those, how many ran when they were stopped */
+	uint64_t forecast_ns;     /**< what hold_ns was expected to be */
+	uint64_t max_pause_ns;    /**< what it was allowed to be, 0: whatever it takes */
 };
-static_assert(sizeof(struct pss_figures_record) == 120, "on-disk layout");
+static_assert(sizeof(struct pss_figures_record) == 136, "on-disk layout");
 
 enum pss_thread_flag {
 	PSS_THREAD_TERMINATED = 1 << 0,    /**< a leader that has exited while others live */

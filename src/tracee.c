@@ -281,6 +281,26 @@ static int seize(struct pss_tracee *tracee, struct pss_tracee_thread *thread)
 	return refuse_seizing(tracee, thread, error, tracer);
 }
 
+// When what is held must be let go again. 0 as long as nothing is, or there is no limit.
+static uint64_t hold_deadline(const struct pss_tracee *tracee)
+{
+	if (!tracee->options.max_hold_ns || !tracee->first_stop_ns)
+		return 0;
+	return tracee->first_stop_ns + tracee->options.max_hold_ns;
+}
+
+static int check_hold(struct pss_tracee *tracee, const struct pss_tracee_thread *thread)
+{
+	uint64_t deadline = hold_deadline(tracee);
+
+	if (!deadline || pss_tracee_now(CLOCK_MONOTONIC) <= deadline)
+		return 0;
+	return pss_fail(tracee->diag, -ETIME,
+			"gave up stopping process %d: thread %d has not stopped in the time "
+			"allowed, and it runs on unharmed",
+			tracee->pid, thread->tid);
+}
+
 static void interrupt(struct pss_tracee *tracee, struct pss_tracee_thread *thread)
 {
 	uint64_t now = pss_tracee_now(CLOCK_MONOTONIC);
@@ -289,6 +309,7 @@ static void interrupt(struct pss_tracee *tracee, struct pss_tracee_thread *threa
 		tracee->first_stop_ns = now;
 	if (thread->was_running && !tracee->first_runner_stop_ns)
 		tracee->first_runner_stop_ns = now;
+	thread->was_told = true;
 	if (ptrace(PTRACE_INTERRUPT, thread->tid, 0, 0) < 0)
 		thread->state = PSS_TRACEE_GONE;
 }
@@ -330,10 +351,12 @@ static int wait_stopped(struct pss_tracee *tracee, struct pss_tracee_thread *thr
 			uint64_t deadline)
 {
 	uint64_t start = pss_tracee_now(CLOCK_MONOTONIC);
+	uint64_t last = hold_deadline(tracee);
 
 	while (thread->state == PSS_TRACEE_SEIZED) {
 		int status = 0;
-		int r = pss_tracee_wait(thread->tid, deadline, &status);
+		int r = pss_tracee_wait(thread->tid, last && last < deadline ? last : deadline,
+					&status);
 
 		if (r == 0) {
 			(void)take_event(thread, status);
@@ -345,6 +368,9 @@ static int wait_stopped(struct pss_tracee *tracee, struct pss_tracee_thread *thr
 		}
 		if (r != -ETIMEDOUT)
 			return pss_fail(tracee->diag, r, "cannot wait for thread %d", thread->tid);
+		r = check_hold(tracee, thread);
+		if (r < 0)
+			return r;
 		judge_straggler(tracee, thread);
 		if (thread->state == PSS_TRACEE_SEIZED &&
 		    pss_tracee_now(CLOCK_MONOTONIC) > start + STOP_DEADLINE_MS * NS_PER_MS)
@@ -388,38 +414,6 @@ static int read_regsets(struct pss_tracee *tracee, struct pss_tracee_thread *thr
 	}
 	thread->regsets_size = tracee->regsets.size - thread->regsets_offset;
 	return 0;
-}
-
-// System calls that give up with a bare -EINTR when a thread is stopped, with nothing done yet, so
-// that they can be made again. Others say how they want to be restarted, and the kernel sees to it.
-// Never close(): it has closed the descriptor even when it says EINTR.
-static bool can_be_made_again(int64_t number)
-{
-	static const int16_t numbers[] = {
-#ifdef SYS_epoll_wait
-		SYS_epoll_wait,
-#endif
-		SYS_epoll_pwait,     SYS_epoll_pwait2,  SYS_semop,          SYS_semtimedop,
-		SYS_rt_sigtimedwait, SYS_read,          SYS_readv,          SYS_recvfrom,
-		SYS_recvmsg,         SYS_recvmmsg,      SYS_write,          SYS_writev,
-		SYS_sendto,          SYS_sendmsg,       SYS_sendmmsg,       SYS_accept,
-		SYS_accept4,         SYS_connect,       SYS_msgsnd,         SYS_msgrcv,
-		SYS_io_getevents,    SYS_io_pgetevents, SYS_io_uring_enter,
-	};
-
-	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
-		if (numbers[i] == number)
-			return true;
-	return false;
-}
-
-bool pss_tracee_repair_call(const struct pss_arch *arch, struct pss_general *general)
-{
-	uint64_t arguments[6];
-	int64_t number;
-
-	return arch->in_syscall(general, &number, arguments) && can_be_made_again(number) &&
-	       arch->restart_interrupted(general);
 }
 
 // The call is repaired at once, not when the thread is let go: should we be killed, it stays so.
@@ -477,6 +471,7 @@ static int stop_threads(struct pss_tracee *tracee, bool running)
 
 		if (thread->state == PSS_TRACEE_SEIZED)
 			interrupt(tracee, thread);
+		r = check_hold(tracee, thread);
 	}
 	uint64_t deadline = pss_tracee_now(CLOCK_MONOTONIC) + BLOCK_DEADLINE_MS * NS_PER_MS;
 	for (uint32_t i = 0; i < count && r == 0; i++) {
@@ -492,8 +487,11 @@ static int read_all_registers(struct pss_tracee *tracee)
 {
 	int r = 0;
 
-	for (uint32_t i = 0; i < pss_tracee_count(tracee) && r == 0; i++)
+	for (uint32_t i = 0; i < pss_tracee_count(tracee) && r == 0; i++) {
 		r = read_registers(tracee, pss_tracee_thread(tracee, i));
+		if (r == 0)
+			r = check_hold(tracee, pss_tracee_thread(tracee, i));
+	}
 	return r;
 }
 
@@ -641,8 +639,21 @@ static void release_unstopped(struct pss_tracee *tracee, struct pss_tracee_threa
 	release_thread(tracee, thread);
 }
 
+// One that does not stop must not keep those that have.
+static void release_told(struct pss_tracee *tracee)
+{
+	for (uint32_t i = 0; i < pss_tracee_count(tracee); i++) {
+		struct pss_tracee_thread *thread = pss_tracee_thread(tracee, i);
+
+		if (thread->state == PSS_TRACEE_SEIZED && thread->was_told)
+			release_unstopped(tracee, thread, 0);
+	}
+}
+
 void pss_tracee_release_rest(struct pss_tracee *tracee)
 {
+	release_told(tracee);
+
 	uint64_t deadline = pss_tracee_now(CLOCK_MONOTONIC) + BLOCK_DEADLINE_MS * NS_PER_MS;
 
 	for (uint32_t i = 0; i < pss_tracee_count(tracee); i++) {

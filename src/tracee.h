@@ -29,6 +29,7 @@ struct pss_tracee_thread {
 	enum pss_tracee_thread_state state;
 	bool was_running;       /**< in state R when it was found */
 	bool was_group_stopped; /**< stopped by job control before us */
+	bool was_told;          /**< to stop: it may have by now */
 	bool has_registers;
 	struct pss_general general;
 	struct pss_procfs_stat stat; /**< as found, before anything was stopped */
@@ -39,8 +40,9 @@ struct pss_tracee_thread {
 };
 
 struct pss_tracee_options {
-	bool want_registers; /**< keep the register sets of each thread in regsets */
-	bool want_extended;  /**< among them those that are is_extended */
+	bool want_registers;  /**< keep the register sets of each thread in regsets */
+	bool want_extended;   /**< among them those that are is_extended */
+	uint64_t max_hold_ns; /**< stopping is given up where it takes longer; 0: no limit */
 };
 
 struct pss_tracee {
@@ -73,7 +75,8 @@ struct pss_tracee_thread *pss_tracee_thread(const struct pss_tracee *tracee, uin
 /**
  * Seizes every thread of the process and stops them all: those asleep first, those running last. On
  * success each thread is STOPPED, UNSTOPPABLE, DEAD or GONE and its registers are read. On failure
- * the caller still has to pss_tracee_end(). -EPERM, -ESRCH, -ETIMEDOUT, -ENOMEM.
+ * the caller still has to pss_tracee_end(). -EPERM, -ESRCH, -ETIMEDOUT, -ENOMEM; -ETIME if it
+ * took longer than it may.
  */
 int pss_tracee_stop(struct pss_tracee *tracee);
 

@@ -2,6 +2,7 @@
 // Composes the one line that tells what failed, on what and why; see diag.h.
 #include "base/diag.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +12,11 @@ static const char *reason(int error)
 {
 	const char *text = strerrordesc_np(-error);
 
+	// What these mean here, which the kernel's words do not say.
+	if (error == -ETIME)
+		return "the pause would be too long";
+	if (error == -EDQUOT)
+		return "a limit that protects the process is reached";
 	return text ? text : "unknown error";
 }
 

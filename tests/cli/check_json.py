@@ -19,6 +19,8 @@ def check_dump(pid, dump, dump_stdout):
     assert dump["disk_bytes"] == os.stat(dump["file"]).st_blocks * 512
     assert dump["threads"] == 5 and dump["unreadable_bytes"] == 0
     assert 0 < dump["pause_ns"] <= dump["capture_ns"] and dump["memory_bytes"] > 1 << 20
+    assert dump["pause_ns"] <= dump["hold_ns"] and dump["pause_forecast_ns"] > 0
+    assert dump["max_pause_ns"] is None
     assert dump_stdout["file"] == "-" and dump_stdout["disk_bytes"] is None
     assert dump_stdout["core_bytes"] == os.stat("core").st_size
 
