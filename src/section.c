@@ -184,6 +184,10 @@ static int create_memfd(int *ret)
 		pss_close(fd);
 		fd = high;
 	}
+	// The clone holds it, and with the clone its owner: nobody is to open it for writing there,
+	// not even in vain.
+	if (fchmod(fd, S_IRUSR | S_IRGRP | S_IROTH) < 0)
+		return -errno;
 	*ret = TAKE_FD(fd);
 	return 0;
 }
