@@ -12,6 +12,7 @@
 #include "capture_target.h"
 #include "clone.h"
 #include "handle_table.h"
+#include "memory.h"
 #include "procfs.h"
 #include "section.h"
 #include "snapshot.h"
@@ -152,17 +153,25 @@ int pss_api_fail_without_clone(struct pss_diag *diag, const char *what)
 }
 
 // Dead or dying when first asked for: what is left of another process than a clone is not shown.
-static int open_zombie(const struct pss_clone_record *clone, const char *what,
-		       struct pss_diag *diag, struct pss_target *ret)
+static int open_zombie(const struct pss_section *section, const char *what, struct pss_diag *diag,
+		       struct pss_target *ret)
 {
+	_cleanup_target_ struct pss_target target = PSS_TARGET_EMPTY;
+	const struct pss_clone_record *clone = pss_section_clone(section);
 	int r = pss_clone_is_ending(clone->pid)
-			? pss_target_open_pid(clone->pid, clone->start_ticks, ret)
+			? pss_target_open_pid(clone->pid, clone->start_ticks, &target)
 			: -ESRCH;
 
+	if (r == 0)
+		r = pss_memory_check_owner(target.proc_fd, section);
 	if (r == -ESRCH)
 		return pss_fail(diag, r, "%s: the clone %d has ended, and nothing is left of it",
 				what, clone->pid);
-	return r;
+	if (r < 0)
+		return r;
+	*ret = target;
+	target = PSS_TARGET_EMPTY;
+	return 0;
 }
 
 int pss_api_open_clone(int fd, const char *what, struct pss_diag *diag, struct pss_target *ret)
@@ -179,7 +188,7 @@ int pss_api_open_clone(int fd, const char *what, struct pss_diag *diag, struct p
 		return pss_api_fail_without_clone(diag, what);
 	r = pss_handle_table_lease(fd, &unused, &lease);
 	if (r == -ESRCH)
-		return open_zombie(clone, what, diag, ret);
+		return open_zombie(&section, what, diag, ret);
 	if (r < 0) {
 		*diag = unused;
 		return r;

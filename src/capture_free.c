@@ -34,14 +34,23 @@ static int read_stat_of(pid_t pid, struct pss_procfs_stat *ret)
 	return r < 0 ? r : pss_procfs_read_stat(fd, "stat", NULL, ret);
 }
 
-// Whether the clone's number is that of this section's clone for all that can be told. One that is
-// dying may hold the section no more. What may not be looked at is taken for another's.
+// One that is dying may hold the section no more: then only that it is a clone, and whose, tells.
+static bool is_dying_clone(const struct pss_section *section, pid_t pid)
+{
+	_cleanup_close_ int fd = -EBADF;
+
+	return pss_procfs_open(pid, &fd) == 0 && pss_memory_check_owner(fd, section) == 0 &&
+	       pss_clone_is_ending(pid);
+}
+
+// Whether the clone's number is that of this section's clone for all that can be told. What may not
+// be looked at is taken for another's.
 static bool is_clone(const struct pss_section *section, pid_t pid)
 {
 	_cleanup_memory_ struct pss_memory memory = PSS_MEMORY_EMPTY;
 	struct pss_diag diag = { 0 };
 
-	return pss_memory_open_clone(section, &diag, &memory) == 0 || pss_clone_is_ending(pid);
+	return pss_memory_open_clone(section, &diag, &memory) == 0 || is_dying_clone(section, pid);
 }
 
 static int prepare(int section_fd, struct pss_capture_free *ending)

@@ -59,10 +59,9 @@ static int open_file(int dir_fd, const char *path, int *fd_ret)
 	return 0;
 }
 
-// 0 if the maker of the section could have made a clone of that process: his own, or any if he is
-// root, or if he is us. Programs that run as another user than who started them are root's in
-// /proc.
-static int check_owner(int dir_fd, const struct pss_section *section)
+// The folder itself is always the effective user's, of a zombie and of what can't be dumped as
+// well.
+int pss_memory_check_owner(int dir_fd, const struct pss_section *section)
 {
 	struct stat st;
 
@@ -80,7 +79,7 @@ static int check_clone(int dir_fd, const struct pss_clone_record *clone,
 
 	if (r == 0)
 		r = check_section(dir_fd, clone, section);
-	return r < 0 ? r : check_owner(dir_fd, section);
+	return r < 0 ? r : pss_memory_check_owner(dir_fd, section);
 }
 
 static int open_checked(const struct pss_section *section, const struct pss_clone_record *clone,

@@ -33,6 +33,13 @@ int pss_memory_open_clone(const struct pss_section *section, struct pss_diag *di
 
 void pss_memory_close(struct pss_memory *memory);
 
+/**
+ * 0 if the maker of the section could have made a clone of the process whose folder in /proc is
+ * @dir_fd: his own, or any if he is root, or if he is us. -ESRCH if not: to this section it is no
+ * clone, dead or alive.
+ */
+int pss_memory_check_owner(int dir_fd, const struct pss_section *section);
+
 #define _cleanup_memory_ _cleanup_(pss_memory_close)
 
 /**
