@@ -5,7 +5,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,6 +30,25 @@ static int call(struct pss_clone *clone, long number, const uint64_t arguments[6
 	return result < 0 ? (int)result : 0;
 }
 
+// An open file of our own, which nobody can make wait. The clone's owner may have had it put
+// another in place of the pipe's end, to be read by us, or never to be.
+static int open_own_end(int end, int *fd_ret)
+{
+	struct stat status;
+	char path[32];
+
+	if (fstat(end, &status) < 0)
+		return -errno;
+	if (!S_ISFIFO(status.st_mode))
+		return -EPROTO;
+	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", end);
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	*fd_ret = fd;
+	return 0;
+}
+
 static int open_pipe(struct pss_clone *clone, int *fd_ret)
 {
 	const uint64_t arguments[6] = { clone->inject.arguments, O_CLOEXEC | O_NONBLOCK };
@@ -38,11 +59,8 @@ static int open_pipe(struct pss_clone *clone, int *fd_ret)
 	int r = call(clone, SYS_pipe2, arguments);
 	if (r < 0)
 		return r;
-	int fd = (int)syscall(SYS_pidfd_getfd, pidfd, READ_END, 0);
-	if (fd < 0)
-		return -errno;
-	*fd_ret = fd;
-	return 0;
+	_cleanup_close_ int fd = (int)syscall(SYS_pidfd_getfd, pidfd, READ_END, 0);
+	return fd < 0 ? -errno : open_own_end(fd, fd_ret);
 }
 
 static int close_pipe(struct pss_clone *clone)

@@ -5,10 +5,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/checked.h"
 #include "base/cleanup.h"
@@ -122,6 +125,21 @@ static int count_resident(const struct space_pass *pass, const struct pss_procfs
 	return pss_pagemap_resident(pass->pagemap, map->start, map->end, &record->resident_bytes);
 }
 
+// The target's owner may have put links in the way: they lead no further than the target's root.
+static int open_in_root(int space_fd, const char *path)
+{
+	const struct open_how how = {
+		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+	};
+	_cleanup_close_ int root = openat(space_fd, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (root < 0)
+		return -errno;
+	int fd = (int)syscall(SYS_openat2, root, path, &how, sizeof how);
+	return fd < 0 ? -errno : fd;
+}
+
 // The file behind a mapping, if its path still leads there. Looked at before it is opened: opening
 // a device or a pipe can do things.
 static int open_mapped_file(const struct space_pass *pass, const struct pss_region_record *record,
@@ -132,14 +150,14 @@ static int open_mapped_file(const struct space_pass *pass, const struct pss_regi
 	char path[PATH_MAX];
 	struct stat status;
 
-	if (record->path.size == 0 || record->path.size > sizeof path - sizeof "root")
+	if (record->path.size == 0 || record->path.size >= sizeof path)
 		return -ENOENT;
-	int length = snprintf(path, sizeof path, "root%.*s", (int)record->path.size,
-			      (const char *)bytes->data + record->path.offset);
-	if (length < 0)
-		return -ENOENT;
-	place = openat(pass->context->space_fd, path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	if (place < 0 || fstat(place, &status) < 0)
+	memcpy(path, bytes->data + record->path.offset, record->path.size);
+	path[record->path.size] = '\0';
+	place = open_in_root(pass->context->space_fd, path);
+	if (place < 0)
+		return place;
+	if (fstat(place, &status) < 0)
 		return -errno;
 	if (!S_ISREG(status.st_mode) || status.st_ino != record->inode)
 		return -ENOENT;

@@ -21,6 +21,9 @@ enum {
 	ALIGNMENT = 8,
 	// Each takes some 5 KB in the kernel. Of more, the rest is read by path.
 	DOORS_MAX = 4096,
+	// A process can have each of a million numbers lead to an epoll of a million files: such a
+	// list is refused, before it is all our memory.
+	LIST_MAX = 256 * 1024 * 1024,
 	NS_PER_SECOND = 1000000000,
 };
 
@@ -355,6 +358,8 @@ int pss_procfs_fds_read(struct pss_procfs_fds *fds, bool is_still, struct pss_bu
 		while (next < count_doors(fds) && door_at(fds, next)->fd < fd)
 			next++;
 		bool has_door = next < count_doors(fds) && door_at(fds, next)->fd == fd;
+		if (list->size > LIST_MAX)
+			return -ENOMEM;
 		r = add_entry(fds, fd, has_door ? door_at(fds, next) : NULL, is_still, list);
 	}
 	return r;
