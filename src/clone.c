@@ -61,6 +61,10 @@ static int identify(struct pss_clone *clone, pid_t own_pid)
 
 	if (r == 0)
 		r = pss_procfs_read_stat(clone->proc_fd, "stat", NULL, &stat);
+	// The target's text is its owner's to change at any moment, and what the call made may be a
+	// thread of the target. That one must not be parked, moved or ended in place of a clone.
+	if (r == 0 && stat.exit_signal != 0)
+		r = -EPROTO;
 	if (r < 0)
 		return pss_fail(clone->diag, r, "cannot look at the clone %d", clone->inject.pid);
 	clone->record = (struct pss_clone_record){
@@ -229,23 +233,29 @@ int pss_clone_park(struct pss_clone *clone, int section_fd)
 	return r;
 }
 
+// False if it is still ours, and lives: then its number is nobody else's.
 static bool wait_for_exit(const struct pss_clone *clone)
 {
 	uint64_t deadline = pss_tracee_now(CLOCK_MONOTONIC) + EXIT_DEADLINE_MS * NS_PER_MS;
 	int status = 0;
+	int r;
 
-	while (pss_tracee_wait(clone->inject.tid, deadline, &status) == 0) {
+	while ((r = pss_tracee_wait(clone->inject.tid, deadline, &status)) == 0) {
 		if (!WIFSTOPPED(status))
 			return true;
 		(void)ptrace(PTRACE_CONT, clone->inject.tid, 0, 0);
 	}
-	return false;
+	return r != -ETIMEDOUT;
 }
 
 // Let run, it comes to its exit frame. Only one that is stuck is killed, for its zombie would not
 // show whose it was.
 static void end_clone(const struct pss_clone *clone)
 {
+	if (clone->inject.is_lost) {
+		(void)ptrace(PTRACE_DETACH, clone->inject.tid, 0, 0);
+		return;
+	}
 	(void)ptrace(PTRACE_CONT, clone->inject.tid, 0, 0);
 	if (wait_for_exit(clone))
 		return;

@@ -48,8 +48,9 @@ int pss_inject_write(const struct pss_inject *inject, uint64_t address, const vo
 {
 	struct iovec local = { (void *)bytes, size };
 	struct iovec remote = { (void *)(uintptr_t)address, size };
+	if (inject->is_lost)
+		return -ESRCH;
 	ssize_t done = process_vm_writev(inject->tid, &local, 1, &remote, 1, 0);
-
 	if (done < 0)
 		return -errno;
 	return (size_t)done == size ? 0 : -EFAULT;
@@ -99,8 +100,10 @@ static int wait_alive(pid_t tid, uint64_t deadline, int *status_ret)
 
 // Waits for the next stop that is ours: a system call's begin or end, or an event. SIGSTOP, which
 // can't be blocked, is let through: its group stop is one more event. Any other signal is a fault
-// of the thread itself, which must not run on.
-static int next_stop(const struct pss_inject *inject, int *status_ret)
+// of the thread itself, which must not run on. Who changes the target's text while we are at it can
+// have it execute another program in place of our call, one of more rights than its owner has: that
+// one is left as it is.
+static int next_stop(struct pss_inject *inject, int *status_ret)
 {
 	uint64_t deadline = pss_tracee_now(CLOCK_MONOTONIC) + inject->deadline_ms * NS_PER_MS;
 
@@ -110,7 +113,8 @@ static int next_stop(const struct pss_inject *inject, int *status_ret)
 
 		if (r < 0)
 			return r;
-		if (!WIFSTOPPED(status))
+		inject->is_lost |= status >> EVENT_SHIFT == PTRACE_EVENT_EXEC;
+		if (!WIFSTOPPED(status) || inject->is_lost)
 			return -ESRCH;
 		if (WSTOPSIG(status) == SYSCALL_STOP || status >> EVENT_SHIFT) {
 			*status_ret = status;
@@ -175,6 +179,8 @@ static int enter_call(struct pss_inject *inject, uint64_t stack, long number,
 	};
 	int r;
 
+	if (inject->is_lost)
+		return -ESRCH;
 	memcpy(call.arguments, arguments, sizeof call.arguments);
 	inject->arch->set_call(&general, &call);
 	inject->is_changed = true;
@@ -222,7 +228,7 @@ int pss_inject_call(struct pss_inject *inject, long number, const uint64_t argum
 
 static int trace_options(const struct pss_inject *inject)
 {
-	uint64_t options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE;
+	uint64_t options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC;
 
 	if (inject->suspend_seccomp)
 		options |= PTRACE_O_SUSPEND_SECCOMP;
@@ -420,6 +426,7 @@ static void start(struct pss_inject *inject, const struct pss_tracee *tracee,
 	inject->is_changed = false;
 	inject->has_run = false;
 	inject->is_late = false;
+	inject->is_lost = false;
 	inject->undo_count = 0;
 	pss_buf_clear(&inject->saved);
 }
@@ -577,7 +584,7 @@ int pss_inject_settle(struct pss_inject *inject)
 // With calls. A thread that can make none now has the frames of the undos on its way home.
 static void take_back(struct pss_inject *inject)
 {
-	if (pss_inject_settle(inject) < 0)
+	if (inject->is_lost || pss_inject_settle(inject) < 0)
 		return;
 	while (inject->undo_count && !inject->is_late)
 		(void)pss_inject_pop_undo(inject);
@@ -595,7 +602,9 @@ int pss_inject_end(struct pss_inject *inject)
 	take_back(inject);
 	if (inject->is_changed) {
 		// Before its first call the thread still is in the stop where it was found.
-		if (inject->has_run)
+		if (inject->is_lost)
+			r = -ESRCH;
+		else if (inject->has_run)
 			r = inject->is_late ? -ETIMEDOUT : stop_before_user_mode(inject);
 		if (r == 0)
 			r = set_signal_mask(inject->tid, inject->signal_mask);

@@ -84,6 +84,7 @@ struct pss_inject {
 	bool is_changed; /**< its registers are not its own for the moment */
 	bool has_run;    /**< it has left the stop where it was found; signals are blocked */
 	bool is_late;    /**< a call did not end in time: it runs */
+	bool is_lost;    /**< it has called execve: nothing of it is ours to touch any more */
 };
 
 #define PSS_INJECT_EMPTY ((struct pss_inject){ 0 })

@@ -50,14 +50,18 @@ static int open_pidfd(const struct pss_inject *inject)
 	return fd < 0 ? -errno : fd;
 }
 
-static bool is_stream_socket(int fd)
+// A pair that the process made itself. One that is connected elsewhere would carry our name, and
+// what we give, to whom the process has chosen.
+static bool is_own_pair(int fd, pid_t pid)
 {
-	socklen_t size = sizeof(int);
+	socklen_t size = sizeof(int), peer_size = sizeof(struct ucred);
+	struct ucred peer = { 0 };
 	int domain = 0;
 	int type = 0;
 
 	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX &&
-	       getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
+	       getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM &&
+	       getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_size) == 0 && peer.pid == pid;
 }
 
 // The numbers lie in memory, and stand for what they do, as long as the other threads let them.
@@ -70,7 +74,7 @@ static int take_socket(const struct pss_inject *inject, int number, int *ret)
 	_cleanup_close_ int fd = (int)syscall(SYS_pidfd_getfd, pidfd, number, 0);
 	if (fd < 0)
 		return -errno;
-	if (!is_stream_socket(fd))
+	if (!is_own_pair(fd, inject->pid))
 		return -EPROTO;
 	*ret = TAKE_FD(fd);
 	return 0;
