@@ -23,7 +23,8 @@ enum {
 	DOORS_MAX = 4096,
 	// A process can have each of a million numbers lead to an epoll of a million files: such a
 	// list is refused, before it is all our memory.
-	LIST_MAX = 256 * 1024 * 1024,
+	LIST_MAX = 32 * 1024 * 1024, // and for each descriptor
+	LIST_MAX_EACH = 1024,
 	NS_PER_SECOND = 1000000000,
 };
 
@@ -349,6 +350,7 @@ int pss_procfs_fds_open_doors(struct pss_procfs_fds *fds, struct pss_buf *scratc
 int pss_procfs_fds_read(struct pss_procfs_fds *fds, bool is_still, struct pss_buf *list)
 {
 	int r = list_numbers(fds);
+	size_t limit = LIST_MAX + count_numbers(fds) * LIST_MAX_EACH;
 	size_t next = 0;
 
 	pss_buf_clear(list);
@@ -358,7 +360,7 @@ int pss_procfs_fds_read(struct pss_procfs_fds *fds, bool is_still, struct pss_bu
 		while (next < count_doors(fds) && door_at(fds, next)->fd < fd)
 			next++;
 		bool has_door = next < count_doors(fds) && door_at(fds, next)->fd == fd;
-		if (list->size > LIST_MAX)
+		if (list->size > limit)
 			return -ENOMEM;
 		r = add_entry(fds, fd, has_door ? door_at(fds, next) : NULL, is_still, list);
 	}

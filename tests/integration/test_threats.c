@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // The target and its owner mean harm, and root captures it: they gain nothing by it, and root loses
 // nothing. The lines of SECURITY.md name these tests.
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -17,6 +21,9 @@
 
 #include "base/cleanup.h"
 #include "harness.h"
+#include "pass_fd.h"
+#include "procfs.h"
+#include "section.h"
 
 enum { NOBODY = 65534, OTHER = 65533, ATTACK_TRIES = 50, HUNG_MS = 15000 };
 
@@ -253,6 +260,175 @@ static void what_is_given_goes_to_no_socket_of_the_targets_choosing(void **state
 	assert_int_equal(target_read_word(target, target_value(target, "prey")), 0);
 }
 
+// A child that does @prepare and then waits, as a target. *pidfd_ret is its HANDLE.
+static pid_t start_child(void (*prepare)(const char *), const char *argument, int *pidfd_ret)
+{
+	int ends[2];
+	char byte;
+	pid_t pid;
+
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	pid = harness_fork();
+	if (pid == 0) {
+		prepare(argument);
+		if (write(ends[1], "", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(ends[1]);
+	assert_int_equal(read(ends[0], &byte, 1), 1);
+	close(ends[0]);
+	*pidfd_ret = (int)syscall(SYS_pidfd_open, pid, 0);
+	assert_true(*pidfd_ret >= 0);
+	return pid;
+}
+
+static void end_child(pid_t pid, int pidfd)
+{
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	close(pidfd);
+}
+
+// Of what it has mapped nothing can be read any more, and under the name is a pipe.
+static void map_what_becomes_a_pipe(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	if (fd < 0 || ftruncate(fd, 4096) < 0 ||
+	    mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0) == MAP_FAILED ||
+	    ftruncate(fd, 0) < 0 || unlink(path) < 0 || mkfifo(path, 0600) < 0)
+		_exit(1);
+}
+
+static void a_pipe_under_the_name_of_a_library_is_not_opened(void **state)
+{
+	char folder[] = "/tmp/threats-XXXXXX", path[64];
+	HPSS snapshot = NULL;
+	int pidfd;
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/lib", folder);
+	pid_t pid = start_child(map_what_becomes_a_pipe, path, &pidfd);
+	uint64_t since = harness_now_ns();
+	assert_success(PssCaptureSnapshot((HANDLE)(intptr_t)pidfd, (PSS_CAPTURE_FLAGS)EVERYTHING,
+					  CONTEXT_ALL, &snapshot));
+	assert_false(harness_is_past(since, HUNG_MS));
+	harness_free_snapshot(snapshot);
+	end_child(pid, pidfd);
+	unlink(path);
+	rmdir(folder);
+}
+
+enum { WATCHES = 4000, NUMBERS = 160 };
+
+static void have_many_numbers_of_one_large_epoll(const char *unused)
+{
+	const struct rlimit limit = { 2 * (WATCHES + NUMBERS), 2 * (WATCHES + NUMBERS) };
+	struct epoll_event event = { .events = EPOLLIN };
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+
+	(void)unused;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		_exit(1);
+	for (int i = 0; i < WATCHES; i++)
+		if (epoll_ctl(epoll, EPOLL_CTL_ADD, eventfd(0, EFD_CLOEXEC), &event) < 0)
+			_exit(1);
+	for (int i = 0; i < NUMBERS; i++)
+		if (dup(epoll) < 0)
+			_exit(1);
+}
+
+static void descriptors_that_say_too_much_are_refused(void **state)
+{
+	HPSS snapshot = NULL;
+	int pidfd;
+	pid_t pid = start_child(have_many_numbers_of_one_large_epoll, NULL, &pidfd);
+
+	(void)state;
+	assert_int_equal(
+		PssCaptureSnapshot((HANDLE)(intptr_t)pidfd, PSS_CAPTURE_HANDLES, 0, &snapshot),
+		ERROR_NOT_ENOUGH_MEMORY);
+	assert_null(snapshot);
+	end_child(pid, pidfd);
+}
+
+static bool read_stat(pid_t pid, struct pss_procfs_stat *ret)
+{
+	_cleanup_close_ int fd = -EBADF;
+
+	return pss_procfs_open(pid, &fd) == 0 && pss_procfs_read_stat(fd, "stat", NULL, ret) == 0;
+}
+
+static void make_section(const struct pss_clone_record *clone,
+			 const struct pss_process_record *process, int socket)
+{
+	struct pss_section_builder builder = { .machine = EM_X86_64,
+					       .capture_flags = PSS_CAPTURE_VA_CLONE };
+	struct pss_diag diag = { 0 };
+	int fd = -1;
+
+	if (setresgid(NOBODY, NOBODY, NOBODY) < 0 || setresuid(NOBODY, NOBODY, NOBODY) < 0 ||
+	    pss_section_add(&builder, PSS_PART_PROCESS, process, sizeof(*process)) < 0 ||
+	    pss_section_add(&builder, PSS_PART_CLONE, clone, sizeof(*clone)) < 0 ||
+	    pss_section_seal(&builder, &diag, &fd) < 0 || !pass_fd(socket, fd))
+		_exit(1);
+	_exit(0);
+}
+
+// A section that names them, made by an ordinary user.
+static HPSS section_of_nobody(const struct pss_clone_record *clone,
+			      const struct pss_process_record *process)
+{
+	int sockets[2], fd;
+	pid_t pid;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets), 0);
+	pid = harness_fork();
+	if (pid == 0)
+		make_section(clone, process, sockets[1]);
+	fd = receive_fd(sockets[0]);
+	assert_true(fd > 2);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	close(sockets[0]);
+	close(sockets[1]);
+	return (HPSS)(intptr_t)fd;
+}
+
+// Held, for its exit code is still to be asked for.
+static void the_dead_clone_of_another_snapshot_is_neither_shown_nor_reaped(void **state)
+{
+	_cleanup_target_ struct target *target = target_start("plain", NULL);
+	HPSS real = harness_capture(target, PSS_CAPTURE_VA_CLONE);
+	pid_t pid = clone_of(real);
+	struct pss_process_record process = { .pid = target->pid, .state = 'S' };
+	struct pss_clone_record clone = { .pid = pid, .section_fd = PSS_CLONE_SECTION_FD };
+	struct pss_procfs_stat stat;
+	uint64_t since = harness_now_ns();
+	DWORD code = 0;
+
+	(void)state;
+	assert_true(read_stat(target->pid, &stat));
+	process.start_ticks = stat.start_ticks;
+	assert_true(TerminateProcess(harness_clone(real), 1));
+	while (!read_stat(pid, &stat) || stat.state != 'Z') {
+		assert_false(harness_is_past(since, HARNESS_PATIENCE_MS));
+		harness_breathe();
+	}
+	clone.start_ticks = stat.start_ticks;
+	clone.target_pid_ns_pid = pid;
+	HPSS forged = section_of_nobody(&clone, &process);
+	assert_false(GetExitCodeProcess((HANDLE)forged, &code));
+	assert_success(PssFreeSnapshot(GetCurrentProcess(), forged));
+	assert_true(read_stat(pid, &stat));
+	assert_int_equal(stat.state, 'Z');
+	assert_true(GetExitCodeProcess(harness_clone(real), &code));
+	harness_free_snapshot(real);
+	target_assert_unharmed(target);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -264,6 +440,9 @@ int main(void)
 		cmocka_unit_test(a_program_that_is_executed_in_place_of_a_call_is_not_touched),
 		cmocka_unit_test(a_pipe_that_gives_nothing_does_not_hold_up_the_capture),
 		cmocka_unit_test(what_is_given_goes_to_no_socket_of_the_targets_choosing),
+		cmocka_unit_test(a_pipe_under_the_name_of_a_library_is_not_opened),
+		cmocka_unit_test(descriptors_that_say_too_much_are_refused),
+		cmocka_unit_test(the_dead_clone_of_another_snapshot_is_neither_shown_nor_reaped),
 	};
 
 	if (geteuid() != 0) {
