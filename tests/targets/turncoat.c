@@ -3,7 +3,7 @@
 // second process of its changes as soon as there is a clone: whatever the clone is told to call, it
 // then does something else. turncoat exec|pipe|socket FILE; turncoat victim FILE is what is
 // executed. Announces `attacks`, how often a clone has done something else, and `prey`, how many
-// bytes and descriptors have come to where the clone sent them.
+// bytes and descriptors have come to where the clone sent them, after so many `looks`.
 #include "target.h"
 
 #ifdef __x86_64__
@@ -20,6 +20,7 @@ enum mode { EXEC, PIPE, SOCKET };
 struct shared {
 	_Atomic uint64_t attacks;
 	_Atomic uint64_t prey;
+	_Atomic uint64_t looks;
 };
 
 static struct shared *shared;
@@ -142,8 +143,10 @@ static void watch(pid_t parent, int listener)
 		if (has_clone != turned)
 			has_clone ? turn() : turn_back();
 		turned = has_clone;
-		if (!has_clone)
+		if (!has_clone) {
 			take_prey(listener);
+			shared->looks++;
+		}
 	}
 	_exit(0);
 }
@@ -217,6 +220,7 @@ int main(int argc, char **argv)
 	}
 	target_say_address("attacks", &shared->attacks);
 	target_say_address("prey", &shared->prey);
+	target_say_address("looks", &shared->looks);
 	target_ready();
 	target_serve(NULL);
 }
