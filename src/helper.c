@@ -3,6 +3,7 @@
 #include "helper.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
@@ -11,8 +12,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -21,6 +24,8 @@ enum {
 	STACK_SIZE = 256 * 1024,
 	GUARD_SIZE = 64 * 1024, // a multiple of every page size
 	SIGNAL_SET_SIZE = 8,
+	LOOK_AGAIN_MS = 50,
+	NS_PER_MS = 1000000,
 };
 
 // Lives at the top of the helper's stack mapping.
@@ -33,6 +38,14 @@ struct helper {
 	int may_start; // a futex
 	int alive;     // a futex: the kernel clears it when the helper has ended
 };
+
+void pss_helper_wait(const int *word, int value, unsigned at_most_ms)
+{
+	unsigned ms = at_most_ms < LOOK_AGAIN_MS ? at_most_ms : LOOK_AGAIN_MS;
+	const struct timespec slice = { .tv_nsec = (long)ms * NS_PER_MS };
+
+	(void)syscall(SYS_futex, word, FUTEX_WAIT, value, &slice);
+}
 
 struct stack {
 	uint8_t *base;
@@ -68,7 +81,7 @@ static int helper_main(void *argument)
 		(void)prctl(PR_SET_NAME, PSS_HELPER_NAME, 0, 0, 0);
 	}
 	while (!__atomic_load_n(&helper->may_start, __ATOMIC_ACQUIRE))
-		(void)syscall(SYS_futex, &helper->may_start, FUTEX_WAIT, 0, NULL);
+		pss_helper_wait(&helper->may_start, 0, UINT_MAX);
 	helper->result = helper->work(helper->context);
 	helper->has_returned = true;
 	return 0;
@@ -105,7 +118,7 @@ static void wait_until_ended(struct helper *helper, int pid)
 	int alive;
 
 	while ((alive = __atomic_load_n(&helper->alive, __ATOMIC_ACQUIRE)) != 0)
-		(void)syscall(SYS_futex, &helper->alive, FUTEX_WAIT, alive, NULL);
+		pss_helper_wait(&helper->alive, alive, UINT_MAX);
 	if (helper->is_process)
 		while (waitpid(pid, NULL, __WCLONE) < 0 && errno == EINTR)
 			;
@@ -131,12 +144,34 @@ static int run(enum pss_helper_kind kind, struct helper *helper)
 	return pid < 0 ? pid : 0;
 }
 
+int pss_helper_check_namespace(void)
+{
+	struct stat own, of_children;
+
+	// Without /proc, or a kernel with namespaces, there is nothing to be told.
+	if (stat("/proc/thread-self/ns/pid", &own) < 0)
+		return 0;
+	// There is none to be looked at as long as it has no process.
+	if (stat("/proc/thread-self/ns/pid_for_children", &of_children) < 0)
+		return errno == ENOENT ? -EOPNOTSUPP : 0;
+	return own.st_ino == of_children.st_ino ? 0 : -EOPNOTSUPP;
+}
+
 int pss_helper_run(enum pss_helper_kind kind, int (*work)(void *context), void *context,
 		   struct pss_diag *diag, int *result_ret)
 {
 	_cleanup_(stack_deinit) struct stack stack = { NULL };
-	int r = stack_init(&stack);
+	int r = pss_helper_check_namespace();
 
+	if (r < 0) {
+		(void)pss_fail(diag, r,
+			       "cannot start a tracing helper: children of this thread "
+			       "are put into another PID namespace");
+		pss_diag_hint(diag, "it has called unshare or setns; call from another thread, "
+				    "or before that");
+		return r;
+	}
+	r = stack_init(&stack);
 	if (r < 0)
 		return pss_fail(diag, r, "cannot map a stack for the tracing helper");
 	uint8_t *top = stack.base + GUARD_SIZE + STACK_SIZE;

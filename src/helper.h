@@ -20,13 +20,26 @@ enum pss_helper_kind {
 };
 
 /**
+ * -EOPNOTSUPP if a child of the calling thread would be in another PID namespace, after
+ * unshare(CLONE_NEWPID) or setns(2): as a helper it would see none of our processes, and as the
+ * first one there it would take the namespace with it when it ends.
+ */
+int pss_helper_check_namespace(void);
+
+/**
  * Runs @work(@context) in a helper and waits for it; *result_ret is what it returned. The helper
  * has a small stack of its own, no malloc and no lock of the host; signals are blocked in it and,
  * until it ends, in the calling thread. When it ends, the kernel lets go of whatever it still
- * traces. -EOWNERDEAD if it was killed before it returned, -ENOMEM, -EAGAIN.
+ * traces. -EOWNERDEAD if it was killed before it returned, -ENOMEM, -EAGAIN, -EOPNOTSUPP.
  */
 int pss_helper_run(enum pss_helper_kind kind, int (*work)(void *context), void *context,
 		   struct pss_diag *diag, int *result_ret);
+
+/**
+ * Waits while *@word is @value, until it is woken or for a moment, and at most @at_most_ms: the
+ * caller looks again. A wake that gets lost so costs time, and does not hang anybody.
+ */
+void pss_helper_wait(const int *word, int value, unsigned at_most_ms);
 
 /** A second helper, which does what it is asked to and nothing in between. */
 struct pss_helper_aside {
@@ -41,7 +54,7 @@ struct pss_helper_aside {
 /**
  * Starts one in the folder @dir_fd, with our memory but a table of descriptors of its own, empty
  * and as large as it may be: what it opens is not seen in the host's. It traces nothing. 0,
- * -ENOMEM, -EAGAIN, -EOWNERDEAD.
+ * -ENOMEM, -EAGAIN, -EOWNERDEAD, -EOPNOTSUPP.
  */
 int pss_helper_aside_start(int dir_fd, struct pss_helper_aside *ret);
 

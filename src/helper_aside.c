@@ -4,6 +4,7 @@
 #include "helper.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/close_range.h>
 #include <linux/futex.h>
 #include <sched.h>
@@ -78,17 +79,16 @@ static int wait_while(struct helper_aside *shared, int turn, uint64_t deadline_m
 	int seen;
 
 	while ((seen = turn_of(shared)) == turn) {
-		struct timespec left = { 0 };
+		uint64_t left_ms = UINT_MAX;
 
 		if (deadline_ms) {
 			uint64_t now = now_ms();
 			if (now >= deadline_ms)
 				return turn;
-			left.tv_sec = (time_t)((deadline_ms - now) / MS_PER_SECOND);
-			left.tv_nsec = (long)((deadline_ms - now) % MS_PER_SECOND) * NS_PER_MS;
+			left_ms = deadline_ms - now;
 		}
-		(void)syscall(SYS_futex, &shared->turn, FUTEX_WAIT, turn,
-			      deadline_ms ? &left : NULL);
+		pss_helper_wait(&shared->turn, turn,
+				left_ms < UINT_MAX ? (unsigned)left_ms : UINT_MAX);
 	}
 	return seen;
 }
@@ -157,9 +157,12 @@ int pss_helper_aside_start(int dir_fd, struct pss_helper_aside *ret)
 {
 	int flags = CLONE_VM | CLONE_FILES | CLONE_CHILD_CLEARTID;
 	_cleanup_(pss_helper_aside_end) struct pss_helper_aside aside = PSS_HELPER_ASIDE_EMPTY;
-	struct helper_aside *shared = map_stack(&aside);
+	struct helper_aside *shared;
 	uint64_t mask;
 
+	if (pss_helper_check_namespace() < 0)
+		return -EOPNOTSUPP;
+	shared = map_stack(&aside);
 	if (!shared)
 		return -ENOMEM;
 	*shared = (struct helper_aside){

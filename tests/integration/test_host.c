@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -327,6 +328,65 @@ static void locks_ports_and_pipes_stay_the_targets_own(void **state)
 	rmdir(directory);
 }
 
+static void assert_refused_for_namespace(const struct target *target)
+{
+	HPSS snapshot = NULL;
+	DWORD code = PssCaptureSnapshot(target_handle(target),
+					PSS_CAPTURE_VA_CLONE | PSS_CAPTURE_HANDLES, 0, &snapshot);
+
+	if (code != ERROR_NOT_SUPPORTED || !strstr(PssxErrorText(), "PID namespace"))
+		_exit(3);
+	// What needs no helper is to be had.
+	if (PssCaptureSnapshot(target_handle(target), PSS_CAPTURE_THREADS, 0, &snapshot) ||
+	    PssFreeSnapshot(GetCurrentProcess(), snapshot))
+		_exit(4);
+}
+
+// A helper would be its first process, and the namespace would end with it.
+static int unshare_and_capture(const struct target *target)
+{
+	int pipe_fds[2], status;
+	char byte;
+
+	if (unshare(CLONE_NEWPID) < 0)
+		return 77;
+	assert_refused_for_namespace(target);
+	if (pipe(pipe_fds) < 0)
+		return 5;
+	// Not by the harness, whose children look for their parent's number.
+	pid_t first = fork();
+	if (first == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close(pipe_fds[1]);
+		_exit(getpid() == 1 && read(pipe_fds[0], &byte, 1) == 0 ? 0 : 1);
+	}
+	assert_refused_for_namespace(target);
+	pid_t second = fork();
+	if (second == 0)
+		_exit(getpid() == 2 ? 0 : 1);
+	if (waitpid(second, &status, 0) != second || status != 0)
+		return 6;
+	close(pipe_fds[1]);
+	return waitpid(first, &status, 0) == first && status == 0 ? 0 : 7;
+}
+
+static void a_pid_namespace_of_the_hosts_is_not_entered(void **state)
+{
+	_cleanup_target_ struct target *target = target_start("plain", NULL);
+	pid_t pid = harness_fork();
+	int status;
+
+	(void)state;
+	if (pid == 0)
+		_exit(unshare_and_capture(target));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77)
+		skip();
+	assert_int_equal(WEXITSTATUS(status), 0);
+	target_assert_unharmed(target);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -336,6 +396,7 @@ int main(void)
 		cmocka_unit_test(an_ordinary_user_captures_his_own),
 		cmocka_unit_test(threads_of_another_user_need_no_right_to_trace),
 		cmocka_unit_test(locks_ports_and_pipes_stay_the_targets_own),
+		cmocka_unit_test(a_pid_namespace_of_the_hosts_is_not_entered),
 	};
 
 	harness_begin("test_host", 100);
