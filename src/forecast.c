@@ -137,7 +137,7 @@ static int count_mappings(int dir_fd, struct pss_buf *scratch, bool wants_huge,
 
 int pss_forecast_count(int dir_fd, struct pss_buf *scratch, struct pss_forecast_facts *facts)
 {
-	struct pss_procfs_status status;
+	struct pss_procfs_status status = { 0 };
 	int r = pss_procfs_read(dir_fd, "status", scratch);
 
 	if (r == 0)
