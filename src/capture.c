@@ -100,7 +100,7 @@ static int stop(struct capture *capture)
 	return r;
 }
 
-// The thread to make the calls: the leader if it will do, else the first that will.
+// The first thread that will do.
 static struct pss_tracee_thread *choose_thread(struct capture *capture, bool want_stack)
 {
 	for (uint32_t i = 0; i < pss_tracee_count(&capture->tracee); i++) {
@@ -128,12 +128,15 @@ static int refuse_unfit(struct capture *capture)
 	if (!is_alive)
 		return pss_fail(capture->diag, -ESRCH, "process %d has ended meanwhile",
 				capture->target.pid);
-	return pss_fail(capture->diag, -EAGAIN,
-			"no thread of process %d can make the clone now: each is in a restartable "
-			"sequence, has a shadow stack, dispatches its own calls, or does not stop",
-			capture->target.pid);
+	return pss_fail(
+		capture->diag, -EAGAIN,
+		"no thread of process %d can make the clone now: each is in a restartable "
+		"sequence, has a shadow stack, dispatches its own calls, or does not stop; or "
+		"[stack] has no place for the frames that lead it home",
+		capture->target.pid);
 }
 
+// The thread to make the calls: the leader on its stack; else any, at the foot of that stack.
 static int begin_injection(struct capture *capture)
 {
 	int r = pss_inject_verify(&capture->site, capture->target.space_fd, capture->arch,
@@ -142,14 +145,14 @@ static int begin_injection(struct capture *capture)
 	if (r < 0)
 		return r;
 	struct pss_tracee_thread *thread = choose_thread(capture, true);
-	bool on_mapping = !thread;
-	if (on_mapping)
+	bool at_foot = !thread;
+	if (at_foot)
 		thread = choose_thread(capture, false);
 	if (!thread)
 		return refuse_unfit(capture);
 	capture->inject.site = &capture->site;
 	capture->inject.diag = capture->diag;
-	return pss_inject_begin(&capture->inject, &capture->tracee, thread, on_mapping);
+	return pss_inject_begin(&capture->inject, &capture->tracee, thread, at_foot);
 }
 
 // Zombies that a killed owner has left.
@@ -159,18 +162,6 @@ static void reap_earlier_clones(struct capture *capture)
 
 	for (size_t i = 0; i < capture->zombies.size / sizeof *own_pids; i++)
 		(void)pss_clone_reap(&capture->inject, own_pids[i]);
-}
-
-// Pages that were mapped for the clone's making are in the clone, and not the target's.
-static void hide_room(struct capture *capture)
-{
-	const struct pss_inject *inject = &capture->inject;
-
-	if (!inject->is_mapping)
-		return;
-	capture->hidden_start = inject->room;
-	capture->hidden_end =
-		pss_align_up(inject->room + inject->room_size, (uint64_t)sysconf(_SC_PAGESIZE));
 }
 
 // While the kernel copies the page tables: the threads stand, the one in that call too.
@@ -196,7 +187,6 @@ static int make_clone(struct capture *capture)
 	}
 	if (r == 0) {
 		r = pss_clone_make(&capture->inject, capture->diag, &capture->clone);
-		hide_room(capture);
 	}
 	if (r == 0)
 		r = capture->handles_result;
@@ -213,8 +203,7 @@ static int end_injection(struct capture *capture)
 	return r;
 }
 
-// What the clone was not given, as long as the target holds it still. Before the injection ends, so
-// that pages mapped for it are in both.
+// What the clone was not given, as long as the target holds it still.
 static int keep_unforked(struct capture *capture)
 {
 	struct pss_cost start = pss_capture_cost_now(capture);
@@ -383,8 +372,6 @@ static void start_anew(struct capture *capture)
 	capture->site = PSS_INJECT_SITE_EMPTY;
 	capture->section = PSS_SECTION_BUILDER_EMPTY;
 	capture->figures = (struct pss_figures_record){ 0 };
-	capture->hidden_start = 0;
-	capture->hidden_end = 0;
 }
 
 // Another capture of the same target is a matter of milliseconds; a debugger is not.

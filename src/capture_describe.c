@@ -92,8 +92,6 @@ static struct pss_collect collect_context(struct capture *capture)
 		.proc_fd = capture->target.proc_fd,
 		.space_fd = has_clone ? capture->clone.proc_fd : capture->target.space_fd,
 		.has_clone = has_clone,
-		.hidden_start = capture->hidden_start,
-		.hidden_end = capture->hidden_end,
 		.unforked = &capture->unforked,
 		.capture_flags = capture->request->capture_flags,
 		.caller_tid = capture->target.caller_tid,

@@ -25,8 +25,6 @@ struct capture {
 	const struct pss_capture_request *request;
 	struct pss_diag *diag;
 	const struct pss_arch *arch;
-	uint64_t hidden_start; // of pages in the clone that are ours
-	uint64_t hidden_end;
 	uint64_t capturer_start_ticks;
 	struct pss_cost started;
 	struct pss_buf zombies; // of earlier clones, to be reaped on the way

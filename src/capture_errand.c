@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <linux/kcmp.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -36,12 +37,16 @@ struct session {
 	struct pss_diag diag; // of the latest try
 	uint64_t patience_ns; // for so long after the beginning another helper may do better
 	bool is_32bit;        // a thread was seen that runs such code
+	bool has_foot;        // the lock on the foot of [stack]
 	bool is_done;         // the work was begun, and its result is final
 };
 
 static void let_go(struct session *session)
 {
 	pss_inject_deinit(&session->inject);
+	if (session->has_foot)
+		(void)flock(session->target->mem_fd, LOCK_UN);
+	session->has_foot = false;
 	pss_tracee_end(&session->tracee);
 	session->tracee = PSS_TRACEE_EMPTY;
 }
@@ -86,8 +91,16 @@ static void remember_stuck(struct session *session)
 		(void)pss_buf_append(&session->stuck, &last->tid, sizeof last->tid);
 }
 
+// The threads that are not held by us may be entered by others, and the foot of [stack] is one for
+// all. The lock is on the folder's own file, so that whoever may trace the process meets it there.
+static bool take_foot(struct session *session)
+{
+	session->has_foot = flock(session->target->mem_fd, LOCK_EX | LOCK_NB) == 0;
+	return session->has_foot;
+}
+
 // Stops the thread and makes it ready for calls. -EAGAIN and -ESRCH: another may do.
-static int enter(struct session *session, pid_t tid, bool on_mapping)
+static int enter(struct session *session, pid_t tid, bool at_foot)
 {
 	struct pss_tracee *tracee = &session->tracee;
 	struct pss_tracee_thread *thread;
@@ -108,17 +121,19 @@ static int enter(struct session *session, pid_t tid, bool on_mapping)
 	session->is_32bit |= tracee->arch->is_32bit(&thread->general);
 	r = pss_inject_verify(&session->site, session->target->space_fd, tracee->arch,
 			      &session->diag);
-	if (r == 0 && !pss_inject_is_fit(tracee, thread, &session->site, !on_mapping))
+	if (r == 0 && at_foot && !take_foot(session))
+		r = -EAGAIN;
+	if (r == 0 && !pss_inject_is_fit(tracee, thread, &session->site, !at_foot))
 		r = -EAGAIN;
 	if (r == 0)
-		r = pss_inject_begin(&session->inject, tracee, thread, on_mapping);
+		r = pss_inject_begin(&session->inject, tracee, thread, at_foot);
 	return r;
 }
 
-static int try_thread(struct session *session, pid_t tid, bool on_mapping)
+static int try_thread(struct session *session, pid_t tid, bool at_foot)
 {
 	session->diag = (struct pss_diag){ 0 };
-	int r = enter(session, tid, on_mapping);
+	int r = enter(session, tid, at_foot);
 
 	if (r == 0) {
 		r = session->errand->work(&session->inject, session->errand->context);
@@ -153,7 +168,7 @@ static int try_threads(struct session *session, bool asleep)
 	return r == -ESRCH || r == -EFAULT ? -EAGAIN : r;
 }
 
-// The leader's own stack is the safest place: no call is made that has no frame to return to.
+// The leader on its own stack first: of the foot of it there is one for all.
 static int try_all(struct session *session)
 {
 	const struct pss_target *target = session->target;
@@ -191,10 +206,12 @@ static int refuse(struct session *session)
 		return pss_fail(&session->diag, -EOPNOTSUPP,
 				"process %d is a 32-bit program: it can't be entered",
 				session->target->pid);
-	return pss_fail(&session->diag, -EAGAIN,
-			"no thread of process %d can make a call now: each is in a restartable "
-			"sequence, has a shadow stack, dispatches its own calls, or does not stop",
-			session->target->pid);
+	return pss_fail(
+		&session->diag, -EAGAIN,
+		"no thread of process %d can make a call now: each is in a restartable "
+		"sequence, has a shadow stack, dispatches its own calls, or does not stop; or "
+		"[stack] has no place for the frames that lead it home",
+		session->target->pid);
 }
 
 static int try_until_done(struct session *session)

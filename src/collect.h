@@ -24,8 +24,6 @@ struct pss_collect {
 	bool has_clone; /**< space_fd is a clone's: smaps may be read, bytes are point-in-time */
 	/** What the clone lacks, to be listed all the same; or NULL. */
 	const struct pss_collect_unforked *unforked;
-	uint64_t hidden_start; /**< a mapping of ours in the clone, not to be listed, or 0 */
-	uint64_t hidden_end;
 	uint32_t process_flags; /**< enum pss_process_flag that are known already */
 	char process_state;     /**< letter before it was stopped, or 0: as it is now */
 	uint32_t capture_flags;

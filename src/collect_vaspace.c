@@ -333,27 +333,6 @@ static int open_maps(const struct pss_collect *context, struct pss_procfs_maps *
 	return pss_procfs_maps_open(context->space_fd, "maps", context->scratch, ret);
 }
 
-// A mapping without what is ours of it: the kernel may have joined ours to its neighbours.
-static int add_visible(struct space_pass *pass, const struct pss_procfs_map *map)
-{
-	uint64_t start = pass->context->hidden_start;
-	uint64_t end = pass->context->hidden_end;
-	struct pss_procfs_map part = *map;
-	int r = 0;
-
-	if (start >= map->end || end <= map->start)
-		return add_region(pass, map);
-	part.has_resident = false;
-	part.end = start;
-	if (part.start < part.end)
-		r = add_region(pass, &part);
-	part.start = end;
-	part.end = map->end;
-	if (r == 0 && part.start < part.end)
-		r = add_region(pass, &part);
-	return r;
-}
-
 // Those below @address, at their places between the clone's own.
 static int add_unforked(struct space_pass *pass, uint64_t address)
 {
@@ -382,7 +361,7 @@ static int add_regions(struct space_pass *pass)
 		if (r == 0)
 			r = add_unforked(pass, map.start);
 		if (r == 0)
-			r = add_visible(pass, &map);
+			r = add_region(pass, &map);
 	}
 	if (r == -ENODATA)
 		r = add_unforked(pass, UINT64_MAX);

@@ -250,34 +250,6 @@ static int read_extended(const struct pss_inject *inject, struct pss_buf *ret)
 	return 0;
 }
 
-// Lays the room out, from below: arguments, the frames of undos, the frame home, the exit frame.
-// The thread's stack pointer is at the frame that a call returns to meanwhile, so that a signal
-// handler, or the next capturer if we are killed, leaves alone those that stand.
-static void lay_out(struct pss_inject *inject, size_t frame_size, size_t small_size)
-{
-	const struct pss_arch *arch = inject->arch;
-	uint64_t at = inject->room + PSS_INJECT_ARGUMENTS;
-
-	inject->arguments = inject->room;
-	for (int i = inject->has_undo_room ? PSS_INJECT_UNDO_MAX - 1 : -1; i >= 0; i--) {
-		inject->undos[i].frame = arch->frame_address(at, small_size);
-		at = inject->undos[i].frame + small_size;
-	}
-	inject->frame = arch->frame_address(at, frame_size);
-	inject->exit_frame = arch->frame_address(inject->frame + frame_size, small_size);
-	inject->way_back = inject->frame;
-}
-
-static size_t size_of_room(const struct pss_inject *inject, const struct pss_buf *extended)
-{
-	const struct pss_arch *arch = inject->arch;
-	size_t small_frames = 1 + (inject->has_undo_room ? PSS_INJECT_UNDO_MAX : 0);
-
-	return pss_align_up(PSS_INJECT_ARGUMENTS + small_frames * arch->frame_size(NULL, 0) +
-				    arch->frame_size(extended->data, extended->size) + 64,
-			    64);
-}
-
 static int build_frame(const struct pss_inject *inject, const struct pss_general *general,
 		       const struct pss_buf *extended, uint64_t address, struct pss_buf *image)
 {
@@ -317,21 +289,10 @@ static int build_frames(const struct pss_inject *inject, const struct pss_buf *e
 	if (r < 0)
 		return r;
 	inject->arch->set_call(&last, &leave);
-	return build_frame(inject, &last, NULL, inject->exit_frame, image);
-}
-
-// Below the stack pointer and the red zone lies nobody's. What stood there is put back all the
-// same, and kept for the snapshot.
-static int take_stack_room(struct pss_inject *inject)
-{
-	uint64_t stack = inject->arch->stack_pointer(&inject->original);
-	int r;
-
-	inject->room = pss_align_down(stack - inject->arch->red_zone - inject->room_size, 64);
-	r = pss_buf_append(&inject->saved, NULL, inject->room_size);
-	if (r < 0)
-		return r;
-	return pss_inject_read(inject, inject->room, inject->saved.data, inject->room_size);
+	r = build_frame(inject, &last, NULL, inject->exit_frame, image);
+	if (r == 0)
+		pss_inject_mark_room(inject, image);
+	return r;
 }
 
 // The kernel writes the clone's CPU into the clone's copy of the area when it runs.
@@ -347,37 +308,11 @@ static void save_rseq_area(struct pss_inject *inject)
 	inject->rseq_size = size;
 }
 
-// The one call without a frame to return to: the thread keeps its own stack pointer.
-static int map_room(struct pss_inject *inject)
-{
-	uint64_t stack = inject->arch->stack_pointer(&inject->original);
-	uint64_t arguments[6] = { 0,
-				  inject->room_size,
-				  PROT_READ | PROT_WRITE,
-				  MAP_PRIVATE | MAP_ANONYMOUS,
-				  UINT64_MAX,
-				  0 };
-	int64_t result = 0;
-	int r = make_call(inject, stack, SYS_mmap, arguments, &result);
-
-	if (r < 0)
-		return r;
-	if (result < 0 && result > -4096)
-		return (int)result;
-	inject->room = (uint64_t)result;
-	inject->is_mapping = true;
-	return 0;
-}
-
 static int write_frames(struct pss_inject *inject, const struct pss_buf *extended)
 {
 	_cleanup_buf_ struct pss_buf image = PSS_BUF_EMPTY;
-	size_t frame_size = inject->arch->frame_size(extended->data, extended->size);
-	size_t small_size = inject->arch->frame_size(NULL, 0);
-	int r;
+	int r = build_frames(inject, extended, &image);
 
-	lay_out(inject, frame_size, small_size);
-	r = build_frames(inject, extended, &image);
 	if (r < 0)
 		return r;
 	return pss_inject_write(inject, inject->room, image.data, image.size);
@@ -422,7 +357,6 @@ static void start(struct pss_inject *inject, const struct pss_tracee *tracee,
 	inject->deadline_ms = CALL_DEADLINE_MS;
 	inject->original = thread->general;
 	inject->signal_mask = thread->signal_mask;
-	inject->is_mapping = false;
 	inject->is_changed = false;
 	inject->has_run = false;
 	inject->is_late = false;
@@ -432,7 +366,7 @@ static void start(struct pss_inject *inject, const struct pss_tracee *tracee,
 }
 
 int pss_inject_begin(struct pss_inject *inject, const struct pss_tracee *tracee,
-		     const struct pss_tracee_thread *thread, bool on_mapping)
+		     const struct pss_tracee_thread *thread, bool at_foot)
 {
 	_cleanup_buf_ struct pss_buf extended = PSS_BUF_EMPTY;
 	int r;
@@ -450,14 +384,12 @@ int pss_inject_begin(struct pss_inject *inject, const struct pss_tracee *tracee,
 				inject->tid);
 	inject->is_begun = true;
 	save_rseq_area(inject);
-	inject->room_size = size_of_room(inject, &extended);
-	r = on_mapping ? map_room(inject) : take_stack_room(inject);
+	r = pss_inject_take_room(inject, tracee, thread, at_foot, &extended);
 	if (r == 0)
 		r = write_frames(inject, &extended);
 	if (r < 0) {
 		(void)pss_inject_end(inject);
-		return pss_fail(inject->diag, r, "cannot write below the stack of thread %d",
-				inject->tid);
+		return pss_fail(inject->diag, r, "cannot write frames for thread %d", inject->tid);
 	}
 	return 0;
 }
@@ -544,17 +476,6 @@ int pss_inject_clone(struct pss_inject *inject, struct pss_inject *clone_ret, pi
 	return 0;
 }
 
-// Takes the pages back that map_room() made. Leaves the thread stopped at the end of that call.
-static void unmap_room(struct pss_inject *inject)
-{
-	uint64_t stack = inject->arch->stack_pointer(&inject->original);
-	uint64_t arguments[6] = { inject->room, inject->room_size };
-	int64_t result = 0;
-
-	if (make_call(inject, stack, SYS_munmap, arguments, &result) == 0)
-		inject->is_mapping = false;
-}
-
 // From wherever a call has left it to a signal-delivery stop: only from there does the kernel's own
 // restart of an interrupted call run.
 static int stop_before_user_mode(struct pss_inject *inject)
@@ -588,8 +509,6 @@ static void take_back(struct pss_inject *inject)
 		return;
 	while (inject->undo_count && !inject->is_late)
 		(void)pss_inject_pop_undo(inject);
-	if (inject->is_mapping && pss_inject_settle(inject) == 0)
-		unmap_room(inject);
 }
 
 int pss_inject_end(struct pss_inject *inject)
@@ -613,8 +532,8 @@ int pss_inject_end(struct pss_inject *inject)
 	}
 	// Not before the registers lead elsewhere: the frame is the way home until then, and stays
 	// it if they could not be given back.
-	if (r == 0 && inject->saved.size)
-		r = pss_inject_write(inject, inject->room, inject->saved.data, inject->saved.size);
+	if (r == 0)
+		r = pss_inject_give_back_room(inject);
 	(void)ptrace(PTRACE_SETOPTIONS, inject->tid, 0, 0);
 	if (r < 0)
 		return pss_fail(inject->diag, r, "cannot give thread %d its registers back",

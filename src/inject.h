@@ -25,6 +25,7 @@ struct pss_inject_site {
 
 enum {
 	PSS_INJECT_ARGUMENTS = 1024,
+	PSS_INJECT_MARK = 64, /**< at the top of a room */
 	PSS_INJECT_RSEQ_MAX = 64,
 	PSS_INJECT_EXIT_STATUS = 83, /**< with which a clone exits: its zombie is known by it */
 	PSS_INJECT_UNDO_MAX = 3,
@@ -60,9 +61,9 @@ struct pss_inject {
 	const struct pss_inject_site *site; /**< borrowed */
 	struct pss_diag *diag;
 	uint64_t signal_mask;
-	uint64_t room; /**< the lowest byte that we write over, or a mapping of ours */
+	uint64_t room; /**< the lowest byte that we write over */
 	size_t room_size;
-	struct pss_buf saved; /**< what stood in the room, if it is no mapping of ours */
+	struct pss_buf saved; /**< what stood in the room */
 	uint64_t frame;       /**< leads the thread home */
 	uint64_t exit_frame;  /**< leads a clone to exit_group */
 	uint64_t way_back;    /**< what calls return to: the frame, or that of the last undo */
@@ -79,7 +80,6 @@ struct pss_inject {
 	bool has_undo_room;   /**< set before begin: frames for undos can stand */
 	bool suspend_seccomp; /**< the thread has a seccomp filter */
 	bool is_begun;
-	bool is_mapping; /**< the room is a mapping that we made */
 	bool is_refused; /**< the kernel refused to make the clone */
 	bool is_changed; /**< its registers are not its own for the moment */
 	bool has_run;    /**< it has left the stop where it was found; signals are blocked */
@@ -91,23 +91,38 @@ struct pss_inject {
 
 /**
  * Whether a call may be made by this stopped thread: it is outside every restartable sequence, has
- * no shadow stack, no dispatch of its system calls, and, if
- * @want_stack, it is the leader, on [stack] with room for the frames.
+ * no shadow stack, no dispatch of its system calls, and a place for its frames: if @want_stack, it
+ * is the leader, on [stack]; else the foot of [stack] is free.
  */
 bool pss_inject_is_fit(const struct pss_tracee *tracee, const struct pss_tracee_thread *thread,
 		       const struct pss_inject_site *site, bool want_stack);
+
+/** The place for its frames: they go right below *top_ret. False if there is none. */
+bool pss_inject_find_room(const struct pss_tracee *tracee, const struct pss_tracee_thread *thread,
+			  const struct pss_inject_site *site, bool at_foot, uint64_t *top_ret);
+
+/** Takes that place: keeps what stands there and lays out what will. -EAGAIN if there is none. */
+int pss_inject_take_room(struct pss_inject *inject, const struct pss_tracee *tracee,
+			 const struct pss_tracee_thread *thread, bool at_foot,
+			 const struct pss_buf *extended);
+
+/** Puts into the image of the room whose way home it is. */
+void pss_inject_mark_room(const struct pss_inject *inject, struct pss_buf *image);
+
+/** Puts back what stood there. */
+int pss_inject_give_back_room(struct pss_inject *inject);
 
 /** Where the kernel keeps @tid's restartable-sequence area: 0 if it has none. */
 uint64_t pss_inject_rseq_area(pid_t tid, uint32_t *size_ret);
 
 /**
- * Makes ready: saves what stands where the frames go, below the stack pointer, and writes them.
- * With
- * @on_mapping the frames stand on pages that a first, unguarded call maps: for a thread that has no
- * stack fit for it. On failure nothing is left changed.
+ * Makes ready: saves what stands where the frames go, and writes them. With @at_foot that is the
+ * foot of [stack], for a thread that is not the leader on it; an errand, which does not stop all
+ * threads, must have locked it then. On failure nothing is left changed; -EAGAIN: another thread
+ * or moment may do.
  */
 int pss_inject_begin(struct pss_inject *inject, const struct pss_tracee *tracee,
-		     const struct pss_tracee_thread *thread, bool on_mapping);
+		     const struct pss_tracee_thread *thread, bool at_foot);
 
 /** Makes the call. *result_ret is what the kernel returned, a value or -errno. */
 int pss_inject_call(struct pss_inject *inject, long number, const uint64_t arguments[6],
@@ -152,7 +167,7 @@ int pss_inject_give(struct pss_inject *inject, struct pss_inject_gift *gift, int
  */
 int pss_inject_clone(struct pss_inject *inject, struct pss_inject *clone_ret, pid_t *own_pid_ret);
 
-/** Gives the thread back its registers, signal mask and stack. It is stopped as before begin. */
+/** Gives the thread back its registers and signal mask. It is stopped as before begin. */
 int pss_inject_end(struct pss_inject *inject);
 
 /** The undo on any path: pss_inject_end() if it has not been called, then frees. */

@@ -25,7 +25,6 @@ enum {
 	CHUNK = 128 * 1024,
 	// Text searched in one object; C libraries have both sequences in far less.
 	SEARCH_LIMIT = 32 * 1024 * 1024,
-	ROOM_LIMIT = 32 * 1024,
 };
 
 static uint64_t find_in(const uint8_t *bytes, size_t size, const struct pss_arch_code *codes,
@@ -176,19 +175,6 @@ int pss_inject_verify(const struct pss_inject_site *site, int space_fd, const st
 	return pss_fail(diag, -EAGAIN, "the target has begun to execute another program meanwhile");
 }
 
-// Only the leader on [stack]: what lies below its stack pointer there is nobody's, and nobody
-// else's while it stands. Below the stack of a coroutine, of a goroutine or of a thread that came
-// with its own memory lie other people's bytes, and nothing tells those stacks from others for
-// certain.
-static bool has_room(const struct pss_tracee *tracee, const struct pss_tracee_thread *thread,
-		     const struct pss_inject_site *site)
-{
-	uint64_t stack = tracee->arch->stack_pointer(&thread->general);
-
-	return thread->tid == tracee->pid && stack < site->stack_end && stack > site->stack_start &&
-	       stack - site->stack_start >= ROOM_LIMIT;
-}
-
 struct rseq_configuration {
 	uint64_t area;
 	uint32_t size;
@@ -275,8 +261,11 @@ static bool is_kernel_worker(const struct pss_tracee *tracee,
 bool pss_inject_is_fit(const struct pss_tracee *tracee, const struct pss_tracee_thread *thread,
 		       const struct pss_inject_site *site, bool want_stack)
 {
+	uint64_t top;
+
 	return thread->state == PSS_TRACEE_STOPPED && thread->has_registers &&
 	       !tracee->arch->is_32bit(&thread->general) && !has_shadow_stack(tracee, thread) &&
 	       !dispatches_syscalls(thread) && !is_kernel_worker(tracee, thread) &&
-	       !is_in_sequence(tracee, thread) && (!want_stack || has_room(tracee, thread, site));
+	       !is_in_sequence(tracee, thread) &&
+	       pss_inject_find_room(tracee, thread, site, !want_stack, &top);
 }

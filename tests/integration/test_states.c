@@ -87,11 +87,8 @@ static void a_target_whose_leader_is_gone(void **state)
 	target_assert_unharmed(target);
 }
 
-// Either the rest is captured and the thread is marked, or the time-out is reported; the target
-// goes on in both cases.
-// Without the leader's stack the calls need pages of ours: no mapping of the snapshot may be made
-// of them, nor longer by them. The clock's pages are as in every process.
-static void pages_that_we_mapped_are_not_listed(void **state)
+// Without the leader's stack the frames stand at the foot of it: no region is made of that.
+static void regions_are_the_targets_own(void **state)
 {
 	_cleanup_target_ struct target *target = target_start("leader_gone", NULL);
 	char path[64], line[128];
@@ -118,6 +115,8 @@ static void pages_that_we_mapped_are_not_listed(void **state)
 	target_assert_unharmed(target);
 }
 
+// Either the rest is captured and the thread is marked, or the time-out is reported; the target
+// goes on in both cases.
 static void a_thread_in_vfork_does_not_hang_the_capture(void **state)
 {
 	_cleanup_target_ struct target *target = target_start("vfork", NULL);
@@ -341,7 +340,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_stopped_target_stays_stopped),
 		cmocka_unit_test(a_target_whose_leader_is_gone),
-		cmocka_unit_test(pages_that_we_mapped_are_not_listed),
+		cmocka_unit_test(regions_are_the_targets_own),
 		cmocka_unit_test(a_thread_in_vfork_does_not_hang_the_capture),
 		cmocka_unit_test(a_traced_target_is_refused_by_name),
 		cmocka_unit_test(an_undumpable_target_is_captured_by_root),

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// Specimen: [stack] is used down to its lowest page: full_stack deep|gone|away. With deep, the
+// leader waits down there. With gone, it was down there once, and has exited. With away, it runs on
+// memory of its own and has left data in use down there, which must not change. Another thread
+// serves, a third one computes.
+#include <ucontext.h>
+
+#include "target.h"
+
+enum { PAGE = 4096, DEPTH = 400 << 10, WORDS = DEPTH / 8, OWN_STACK = 64 << 10 };
+
+static volatile uint64_t *data; // DEPTH bytes on [stack], if away
+static ucontext_t context, back;
+
+static void *compute(void *arg)
+{
+	(void)arg;
+	for (;;) {
+		for (uint64_t i = 0; data && i < WORDS; i++)
+			target_counters.wrong += data[i] != ~i;
+		target_counters.beats++;
+	}
+	return NULL;
+}
+
+static void *serve(void *arg)
+{
+	target_wait_state(getpid(), *(const char *)arg);
+	target_wait_beat();
+	target_say("server_tid", (uint64_t)target_tid());
+	target_ready();
+	target_serve(NULL);
+	return NULL;
+}
+
+// Nothing is called from here that could go deeper.
+static __attribute__((noinline)) void wait_here(int fd)
+{
+	for (;;) {
+		char byte;
+		long ret;
+
+#if defined(__x86_64__)
+		__asm__ volatile("syscall"
+				 : "=a"(ret)
+				 : "a"(SYS_read), "D"(fd), "S"(&byte), "d"(1)
+				 : "rcx", "r11", "memory");
+#else
+		ret = read(fd, &byte, 1);
+#endif
+		if (ret == -EINTR)
+			target_counters.eintr++;
+		else
+			target_counters.wrong++;
+	}
+}
+
+// To 512 bytes above the lowest page that was ever touched.
+static __attribute__((noinline)) void go_down_and_wait(int fd)
+{
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+	uintptr_t goal = ((here - DEPTH) & ~(uintptr_t)(PAGE - 1)) + 512;
+	volatile char *room = __builtin_alloca(here - goal);
+
+	for (uintptr_t at = here - PAGE; at > goal; at -= PAGE)
+		*(volatile char *)at = 1;
+	room[0] = 1;
+	wait_here(fd);
+}
+
+static __attribute__((noinline)) void go_down_and_up(void)
+{
+	volatile uint64_t used[WORDS];
+
+	for (uint64_t i = 0; i < WORDS; i++)
+		used[i] = ~i;
+	(void)used;
+}
+
+static void wait_away(void)
+{
+	int ends[2];
+
+	if (pipe(ends) < 0)
+		target_fail("pipe");
+	wait_here(ends[0]);
+}
+
+static void run_away(void)
+{
+	volatile uint64_t used[WORDS];
+
+	for (uint64_t i = 0; i < WORDS; i++)
+		used[i] = ~i;
+	data = used;
+	getcontext(&context);
+	context.uc_stack.ss_sp = target_map(OWN_STACK);
+	context.uc_stack.ss_size = OWN_STACK;
+	context.uc_link = &back;
+	makecontext(&context, wait_away, 0);
+	target_thread(compute, NULL);
+	target_thread(serve, "S");
+	swapcontext(&back, &context);
+}
+
+int main(int argc, char **argv)
+{
+	const char *mode = argc > 1 ? argv[1] : "";
+	int ends[2];
+
+	target_begin();
+	if (!strcmp(mode, "away"))
+		run_away();
+	target_thread(compute, NULL);
+	if (!strcmp(mode, "gone")) {
+		go_down_and_up();
+		target_thread(serve, "Z");
+		pthread_exit(NULL);
+	}
+	if (strcmp(mode, "deep") || pipe(ends) < 0)
+		return 2;
+	target_thread(serve, "S");
+	go_down_and_wait(ends[0]);
+}
