@@ -58,6 +58,12 @@ void pss_doctor_code(const struct pss_doctor *doctor, struct pss_doctor_finding 
 			       "its code has the instructions to make a clone with");
 		return;
 	}
+	if (r == -EOPNOTSUPP) {
+		pss_doctor_say(finding, PSS_DOCTOR_PROBLEM,
+			       "it has unmapped its [stack], and nowhere else is a place for the "
+			       "frames that lead its threads home");
+		return;
+	}
 	if (r != -ENOENT) {
 		need_rights(finding, "its code");
 		return;

@@ -477,18 +477,20 @@ int pss_inject_clone(struct pss_inject *inject, struct pss_inject *clone_ret, pi
 }
 
 // From wherever a call has left it to a signal-delivery stop: only from there does the kernel's own
-// restart of an interrupted call run.
+// restart of an interrupted call run. A call that took too long first ends in a stop of its own,
+// for which the kernel forgets our request; one must not pass over that stop unseen.
 static int stop_before_user_mode(struct pss_inject *inject)
 {
+	bool runs = inject->is_late;
 	int status = 0;
 	int r;
 
-	if (ptrace(PTRACE_INTERRUPT, inject->tid, 0, 0) < 0)
-		return -errno;
 	do {
-		// ESRCH: it still runs, in a call that took too long, and stops after it.
-		if (ptrace(PTRACE_CONT, inject->tid, 0, 0) < 0 && errno != ESRCH)
+		if (ptrace(PTRACE_INTERRUPT, inject->tid, 0, 0) < 0)
 			return -errno;
+		if (!runs && ptrace(PTRACE_CONT, inject->tid, 0, 0) < 0)
+			return -errno;
+		runs = false;
 		r = next_stop(inject, &status);
 	} while (r == 0 && status >> EVENT_SHIFT != PTRACE_EVENT_STOP);
 	return r;

@@ -33,7 +33,10 @@ enum {
 
 #define PSS_INJECT_SITE_EMPTY ((struct pss_inject_site){ 0 })
 
-/** Reads maps and looks for the two code sequences. -ENOENT if the target's text lacks one. */
+/**
+ * Reads maps and looks for the two code sequences and for [stack]. -ENOENT if the target's text
+ * lacks a sequence, -EOPNOTSUPP if there is no [stack].
+ */
 int pss_inject_survey(int proc_fd, int mem_fd, const struct pss_arch *arch, struct pss_diag *diag,
 		      struct pss_inject_site *ret);
 

@@ -145,6 +145,10 @@ int pss_inject_survey(int proc_fd, int mem_fd, const struct pss_arch *arch, stru
 	if (!is_complete(&site))
 		return pss_fail(diag, -ENOENT,
 				"the target's text has no instructions to make a clone with");
+	if (!site.stack_end)
+		return pss_fail(diag, -EOPNOTSUPP,
+				"the target has unmapped its [stack], and nowhere else is a place "
+				"for the frames that lead its threads home");
 	*ret = site;
 	return 0;
 }

@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // The way home where the leader's stack will not do: it has exited, runs elsewhere, has used its
 // stack up. Whoever enters the target is killed at any system call of his, and no thread is lost;
-// what others have on that stack does not change; without a place for frames nothing is injected.
-#include <errno.h>
-#include <fcntl.h>
+// what others have on that stack does not change.
 #include <procsnap.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "harness_killer.h"
 

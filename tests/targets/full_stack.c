@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Specimen: [stack] is used down to its lowest page: full_stack deep|gone|away. With deep, the
-// leader waits down there. With gone, it was down there once, and has exited. With away, it runs on
+// Specimen: [stack] is used down to its lowest page: full_stack deep|gone|lost|away. With
+// deep, the
+// leader waits down there. With gone, it was down there once, and has exited; with lost,
+// [stack] is then unmapped. With away, it runs on
 // memory of its own and has left data in use down there, which must not change. Another thread
 // serves, a third one computes.
 #include <ucontext.h>
@@ -11,6 +13,7 @@ enum { PAGE = 4096, DEPTH = 400 << 10, WORDS = DEPTH / 8, OWN_STACK = 64 << 10 }
 
 static volatile uint64_t *data; // DEPTH bytes on [stack], if away
 static ucontext_t context, back;
+static bool is_lost;
 
 static void *compute(void *arg)
 {
@@ -23,9 +26,24 @@ static void *compute(void *arg)
 	return NULL;
 }
 
+static void unmap_stack(void)
+{
+	FILE *maps = fopen("/proc/thread-self/maps", "re");
+	unsigned long start, end;
+	char line[256];
+
+	while (maps && fgets(line, sizeof(line), maps))
+		if (strstr(line, "[stack]") && sscanf(line, "%lx-%lx", &start, &end) == 2)
+			munmap((void *)start, end - start);
+	if (maps)
+		fclose(maps);
+}
+
 static void *serve(void *arg)
 {
 	target_wait_state(getpid(), *(const char *)arg);
+	if (is_lost)
+		unmap_stack();
 	target_wait_beat();
 	target_say("server_tid", (uint64_t)target_tid());
 	target_ready();
@@ -112,7 +130,8 @@ int main(int argc, char **argv)
 	if (!strcmp(mode, "away"))
 		run_away();
 	target_thread(compute, NULL);
-	if (!strcmp(mode, "gone")) {
+	is_lost = !strcmp(mode, "lost");
+	if (is_lost || !strcmp(mode, "gone")) {
 		go_down_and_up();
 		target_thread(serve, "Z");
 		pthread_exit(NULL);
