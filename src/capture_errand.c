@@ -191,6 +191,9 @@ static int look(struct session *session)
 	struct pss_target *target = session->target;
 	int r = pss_target_check_traceable(target, &session->diag);
 
+	// A thread that is seized while it is frozen does not stop, and does not get free either.
+	if (r == 0)
+		r = pss_target_check_enterable(target, &session->diag);
 	if (r == 0)
 		r = pss_target_open_memory(target, &session->diag);
 	if (r == 0)

@@ -218,18 +218,29 @@ int pss_target_open_memory(struct pss_target *target, struct pss_diag *diag)
 	return 0;
 }
 
-int pss_target_check_clonable(const struct pss_target *target, struct pss_diag *diag)
+static int check(const struct pss_target *target, const char *verb, unsigned causes,
+		 struct pss_diag *diag)
 {
 	_cleanup_doctor_ struct pss_doctor doctor = PSS_DOCTOR_EMPTY;
 	struct pss_diag refusal = { 0 };
 
-	(void)pss_fail(&refusal, -EOPNOTSUPP, "cannot clone process %d", target->pid);
+	(void)pss_fail(&refusal, -EOPNOTSUPP, "cannot %s process %d", verb, target->pid);
 	if (pss_doctor_open(target->pid, target->proc_fd, target->space_fd, &doctor) < 0 ||
-	    !pss_doctor_explain(&doctor, PSS_DOCTOR_UNCLONABLE, &refusal))
+	    !pss_doctor_explain(&doctor, causes, &refusal))
 		return 0;
 	if (diag && !diag->error)
 		*diag = refusal;
 	return refusal.error;
+}
+
+int pss_target_check_clonable(const struct pss_target *target, struct pss_diag *diag)
+{
+	return check(target, "clone", PSS_DOCTOR_UNCLONABLE, diag);
+}
+
+int pss_target_check_enterable(const struct pss_target *target, struct pss_diag *diag)
+{
+	return check(target, "enter", PSS_DOCTOR_FROZEN, diag);
 }
 
 static int read_yama(uint64_t *scope_ret)

@@ -49,6 +49,9 @@ bool pss_target_wait_for_tracer(const struct pss_target *target);
  */
 int pss_target_check_clonable(const struct pss_target *target, struct pss_diag *diag);
 
+/** -EOPNOTSUPP if no thread of it can make a call, however long one waits: asked as above. */
+int pss_target_check_enterable(const struct pss_target *target, struct pss_diag *diag);
+
 /** Opens its memory for reading. */
 int pss_target_open_memory(struct pss_target *target, struct pss_diag *diag);
 

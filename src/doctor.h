@@ -28,6 +28,7 @@ enum pss_doctor_cause {
 	PSS_DOCTOR_NO_THREAD = 0x10, /**< making a clone: which thread should? */
 	PSS_DOCTOR_LIMITED = 0x20,   /**< clone(2) itself: a limit */
 	PSS_DOCTOR_SHORT = 0x40,     /**< anything: the caller lacks descriptors */
+	PSS_DOCTOR_FROZEN = 0x80,    /**< making a thread call: none can run */
 };
 
 enum { PSS_DOCTOR_TEXT_SIZE = 512 };
