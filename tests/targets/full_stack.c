@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Specimen: [stack] is used down to its lowest page: full_stack deep|gone|lost|away. With
-// deep, the
-// leader waits down there. With gone, it was down there once, and has exited; with lost,
-// [stack] is then unmapped. With away, it runs on
-// memory of its own and has left data in use down there, which must not change. Another thread
-// serves, a third one computes.
+// Specimen: [stack] is used down to its lowest page: full_stack deep|gone|locked|lost|away. With
+// deep the leader waits down there. With gone it was down there once, and has exited; with locked
+// all memory is locked, too; with lost [stack] is unmapped then. With away it runs on memory of its
+// own and has left data in use down there, which must not change. Another thread serves, a third
+// one computes.
 #include <ucontext.h>
 
 #include "target.h"
@@ -131,7 +130,11 @@ int main(int argc, char **argv)
 		run_away();
 	target_thread(compute, NULL);
 	is_lost = !strcmp(mode, "lost");
-	if (is_lost || !strcmp(mode, "gone")) {
+	if (!strcmp(mode, "locked") && mlockall(MCL_CURRENT | MCL_FUTURE) < 0) {
+		puts("skipped: memory can't be locked");
+		return 77;
+	}
+	if (is_lost || !strcmp(mode, "gone") || !strcmp(mode, "locked")) {
 		go_down_and_up();
 		target_thread(serve, "Z");
 		pthread_exit(NULL);
