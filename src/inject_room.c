@@ -23,6 +23,7 @@ enum {
 	FOOT_PART = 16 * 1024,
 	FOOT_FRAMES_END = 3,
 	FOOT_END = 5,
+	FRAMES_LIMIT = 32 * 1024,
 	CHUNK = 4096,
 };
 
@@ -112,8 +113,8 @@ static bool is_untouched(const struct pss_tracee *tracee, pid_t tid, uint64_t st
 	return r == -ENODATA;
 }
 
-// Whether [stack] still begins where it was found to: another reading below it would make it grow.
-static bool begins_there(pid_t tid, uint64_t start)
+// Whether [stack] begins there now. Another reading below it would make it grow.
+static bool begins_at(pid_t tid, uint64_t start)
 {
 	uint8_t byte;
 	struct iovec local = { &byte, 1 };
@@ -122,18 +123,26 @@ static bool begins_there(pid_t tid, uint64_t start)
 	return process_vm_readv(tid, &local, 1, &remote, 1, 0) < 0 && errno == EFAULT;
 }
 
+// Whether it has grown by just a foot since it was found to begin at @start, or does so now. What
+// it has grown by for the leader's sake is the leader's.
+static bool has_grown_to(const struct pss_tracee *tracee, pid_t tid, uint64_t foot, uint64_t start)
+{
+	return begins_at(tid, start) ? can_reach(tracee, foot) : begins_at(tid, foot);
+}
+
 // The lowest pages of [stack], or, if those are in use, some that it gets for this.
 static bool find_foot(const struct pss_tracee *tracee, pid_t tid, uint64_t start, uint64_t end,
 		      uint64_t *ret)
 {
 	const uint64_t size = FOOT_END * foot_part();
 	const uint64_t frames_end = FOOT_FRAMES_END * foot_part();
+	const uint64_t feet[] = { start, start - size };
 
-	for (uint64_t foot = start; foot >= start - size; foot -= size) {
-		if (foot == start && size > end - start)
+	for (size_t i = 0; i < 2; i++) {
+		uint64_t foot = feet[i];
+
+		if (i == 0 ? size > end - start : !has_grown_to(tracee, tid, foot, start))
 			continue;
-		if (foot < start && !(begins_there(tid, start) && can_reach(tracee, foot)))
-			return false;
 		if (is_untouched(tracee, tid, foot + frames_end, foot + size) &&
 		    is_free(tracee, foot)) {
 			*ret = foot;
@@ -199,7 +208,7 @@ int pss_inject_take_room(struct pss_inject *inject, const struct pss_tracee *tra
 	inject->room_size = pss_align_up(PSS_INJECT_ARGUMENTS + small_frames * small_size +
 						 frame_size + 64 + PSS_INJECT_MARK,
 					 64);
-	if (inject->room_size > 2 * FOOT_PART ||
+	if (inject->room_size > FRAMES_LIMIT ||
 	    !pss_inject_find_room(tracee, thread, inject->site, at_foot, &top))
 		return -EAGAIN;
 	inject->room = pss_align_down(top - inject->room_size, 64);
