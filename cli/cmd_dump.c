@@ -49,6 +49,8 @@ struct dump_values {
 	uint64_t max_pause_ns; // 0: no limit
 	uint32_t max_clones;   // 0: the library's
 	bool includes_dontdump;
+	bool has_no_drain;
+	bool has_no_guard;
 	bool has_no_progress;
 	bool is_json;
 };
@@ -180,6 +182,18 @@ static const struct pss_option dump_options[] = {
 		.expects = "a number from 1 to 1000000",
 	},
 	{
+		.name = "no-drain",
+		.help = "keep the whole snapshot until the end; default: what is written is given "
+			"back, so that the process need not copy it when it writes to it",
+		.offset = offsetof(struct dump_values, has_no_drain),
+	},
+	{
+		.name = "no-guard",
+		.help = "do not ask for memory beforehand, and do not give the snapshot up when "
+			"it gets short: the process may be killed for want of it",
+		.offset = offsetof(struct dump_values, has_no_guard),
+	},
+	{
 		.name = "no-progress",
 		.help = "do not show progress, which is shown on a terminal only",
 		.offset = offsetof(struct dump_values, has_no_progress),
@@ -231,6 +245,8 @@ static int capture(struct dump *dump)
 		.Size = sizeof(options),
 		.MaxPauseNs = dump->values->max_pause_ns,
 		.MaxClones = dump->values->max_clones,
+		.Flags = dump->values->has_no_guard ? PSSX_CAPTURE_IGNORE_MEMORY
+						    : PSSX_CAPTURE_KEEP_WATCH,
 	};
 	DWORD error = PssxCaptureSnapshot(
 		dump->target.process,
@@ -276,6 +292,8 @@ static int write_core(struct dump *dump)
 		.Level = values->compression.level,
 		.IncludeDontDump = values->includes_dontdump,
 		.UseFilter = values->filter.is_set,
+		.Flags = (values->has_no_drain ? 0 : PSSX_CORE_DRAIN) |
+			 (values->has_no_guard ? PSSX_CORE_IGNORE_MEMORY : 0),
 		.Filter = values->filter.mask,
 		.Progress = on_progress,
 		.ProgressContext = &dump->progress,
@@ -289,6 +307,8 @@ static int write_core(struct dump *dump)
 	pss_progress_end(&dump->progress);
 	if (pss_interrupt_pending())
 		return interrupted();
+	if (error == ERROR_NOT_ENOUGH_QUOTA)
+		return pss_message_capture(error);
 	if (error != ERROR_SUCCESS)
 		return pss_message_library(blamed(dump, error));
 

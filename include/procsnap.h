@@ -38,19 +38,30 @@ PSSAPI const char *WINAPI PssxErrorMessage(DWORD Code);
 /* Zero everything, then set Size. */
 typedef struct PSSX_CAPTURE_OPTIONS {
 	uint32_t Size;               /* sizeof(PSSX_CAPTURE_OPTIONS) */
-	uint32_t Flags;              /* none yet: 0 */
+	uint32_t Flags;              /* PSSX_CAPTURE_* */
 	uint64_t MaxPauseNs;         /* how long any thread may be held; 0: no limit */
 	uint32_t MaxClones;          /* that the process may have, with this one; 0: 8 */
 	uint32_t Reserved;           /* 0 */
-	uint64_t MemoryReserveBytes; /* reserved: 0 */
+	uint64_t MemoryReserveBytes; /* memory to be left for the process; 0: by its size */
 } PSSX_CAPTURE_OPTIONS;
+
+enum {
+	PSSX_CAPTURE_IGNORE_MEMORY = 0x1, /* no forecast of memory, no watch over it */
+	/*
+	 * A process of the library's goes on watching, as PssxWatchMemory() would, without a gap,
+	 * until the snapshot is freed here or the calling thread ends.
+	 */
+	PSSX_CAPTURE_KEEP_WATCH = 0x2
+};
 
 /*
  * PssCaptureSnapshot with limits that protect the process. Options NULL: the same as that one.
  * ERROR_TIMEOUT: by the forecast it would be held for longer than MaxPauseNs, and was not touched;
  * or stopping it took so long that it would have been, and it was let go. A pause that turns out
  * longer all the same is told by PssxQueryFigures; the snapshot is kept. ERROR_NOT_ENOUGH_QUOTA: as
- * many clones of the process live already. ERROR_BAD_LENGTH; ERROR_INVALID_PARAMETER also for
+ * many clones of the process live already; or a clone and the reserve do not fit into what memory
+ * there is for the process, or memory grew short meanwhile and the snapshot was given up.
+ * ERROR_BAD_LENGTH; ERROR_INVALID_PARAMETER also for
  * unknown Flags and for something reserved that is not 0. A Size may be that of an earlier release:
  * what it does not reach is 0.
  */
@@ -268,11 +279,21 @@ typedef struct PSSX_CORE_OPTIONS {
 	int32_t Level;            /* zstd's level; 0: its default */
 	uint32_t IncludeDontDump; /* 1: also memory marked with MADV_DONTDUMP */
 	uint32_t UseFilter;       /* 1: Filter below, 0: the target's own coredump_filter */
-	uint32_t Reserved;
-	uint64_t Filter; /* bits of core(5) */
+	uint32_t Flags;           /* PSSX_CORE_* */
+	uint64_t Filter;          /* bits of core(5) */
 	PSSX_PROGRESS Progress;
 	void *ProgressContext;
+	uint64_t MemoryReserveBytes; /* memory to be left for the process; 0: by its size */
 } PSSX_CORE_OPTIONS;
+
+enum {
+	/*
+	 * The clone gives its memory back as it is written, so that the process no longer copies
+	 * what it writes to. This consumes the snapshot: its memory can't be read again.
+	 */
+	PSSX_CORE_DRAIN = 0x1,
+	PSSX_CORE_IGNORE_MEMORY = 0x2 /* no watch over the memory of the process */
+};
 
 /* What was written. */
 typedef struct PSSX_CORE_RESULT {
@@ -291,11 +312,24 @@ typedef struct PSSX_CORE_RESULT {
  * file gets holes where memory has none. The snapshot needs PSS_CAPTURE_VA_CLONE; without threads
  * the core has none. Options and Result may be NULL. Fd stays the caller's. On failure the bytes
  * already written remain: write to a temporary name. ERROR_NOT_FOUND (no clone),
- * ERROR_INVALID_PARAMETER (the clone has died: see the text), ERROR_DISK_FULL, ERROR_BROKEN_PIPE,
- * ERROR_CANCELLED, ERROR_NOT_SUPPORTED (zstd not built in).
+ * ERROR_INVALID_PARAMETER (the clone has died: see the text; unknown Flags), ERROR_DISK_FULL,
+ * ERROR_BROKEN_PIPE, ERROR_CANCELLED, ERROR_NOT_SUPPORTED (zstd not built in).
+ * ERROR_NOT_ENOUGH_QUOTA: while it was written, memory grew so short that the process would have
+ * been killed for want of it, and the snapshot was given up: its clone has ended.
  */
 PSSAPI DWORD WINAPI PssxWriteElfCore(HPSS SnapshotHandle, int Fd, const PSSX_CORE_OPTIONS *Options,
 				     PSSX_CORE_RESULT *Result);
+
+/*
+ * Watches the memory of the process while a snapshot of it is kept: each page that the process
+ * writes meanwhile is kept twice. Returns when the descriptor StopFd becomes readable, or the clone
+ * has ended; so call it in a thread of its own. ERROR_NOT_ENOUGH_QUOTA: memory grew so short that
+ * the process would have been killed for want of it, and the snapshot was given up: its clone has
+ * ended. ReserveBytes of memory are to be left at any time; 0: by the size of the process.
+ * PssxWriteElfCore() watches by itself. ERROR_NOT_FOUND (no clone), ERROR_INVALID_HANDLE,
+ * ERROR_INVALID_PARAMETER (the process or the clone has ended).
+ */
+PSSAPI DWORD WINAPI PssxWatchMemory(HPSS SnapshotHandle, int StopFd, uint64_t ReserveBytes);
 
 /* Whether something stands in the way of a capture. */
 typedef enum PSSX_SEVERITY {

@@ -29,7 +29,10 @@ static const uint32_t known_flags =
 	PSS_CREATE_BREAKAWAY_OPTIONAL | PSS_CREATE_BREAKAWAY | PSS_CREATE_FORCE_BREAKAWAY |
 	PSS_CREATE_USE_VM_ALLOCATIONS | PSS_CREATE_MEASURE_PERFORMANCE | PSS_CREATE_RELEASE_SECTION;
 
-enum { OPTIONS_LEAST_SIZE = 8 };
+enum {
+	OPTIONS_LEAST_SIZE = 8,
+	OPTION_FLAGS = PSSX_CAPTURE_IGNORE_MEMORY | PSSX_CAPTURE_KEEP_WATCH,
+};
 
 _Static_assert(sizeof(PSSX_CAPTURE_OPTIONS) == 32, "as documented");
 
@@ -45,9 +48,9 @@ static int take_options(const PSSX_CAPTURE_OPTIONS *options, struct pss_diag *di
 		return pss_fail(diag, r, "cannot capture: Size of the options is %u, not %zu",
 				options->Size, sizeof *options);
 	memcpy(ret, options, options->Size);
-	if (ret->Flags)
+	if (ret->Flags & ~(uint32_t)OPTION_FLAGS)
 		return pss_fail(diag, -EINVAL, "option flags 0x%x are unknown", ret->Flags);
-	if (ret->Reserved || ret->MemoryReserveBytes)
+	if (ret->Reserved)
 		return pss_fail(diag, -EINVAL, "reserved capture options are not 0");
 	return 0;
 }
@@ -72,6 +75,7 @@ static int capture(HANDLE process, struct pss_capture_request *request,
 		   const PSSX_CAPTURE_OPTIONS *options, struct pss_diag *diag, HPSS *ret)
 {
 	PSSX_CAPTURE_OPTIONS taken;
+	struct pss_guard *guard = NULL;
 	pid_t pid;
 	int fd;
 	int r = pss_api_process(process, &pid, &request->pidfd);
@@ -85,11 +89,16 @@ static int capture(HANDLE process, struct pss_capture_request *request,
 		return r;
 	request->max_pause_ns = taken.MaxPauseNs;
 	request->max_clones = taken.MaxClones;
+	request->ignores_memory = taken.Flags & PSSX_CAPTURE_IGNORE_MEMORY;
+	request->keeps_guard = taken.Flags & PSSX_CAPTURE_KEEP_WATCH;
+	request->memory_reserve = taken.MemoryReserveBytes;
 	if (!ret)
 		return pss_fail(diag, -EINVAL, "no room for the snapshot handle");
-	r = pss_capture(request, diag, &fd);
+	r = pss_capture(request, diag, &fd, &guard);
 	if (r < 0)
 		return r;
+	if (guard)
+		pss_handle_table_keep_guard(fd, guard);
 	*ret = (HPSS)(intptr_t)fd;
 	return 0;
 }

@@ -5,11 +5,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #include <procsnap.h>
 
+#include "capture_target.h"
 #include "config.h"
+#include "drain.h"
 #include "elfcore.h"
+#include "guard.h"
+#include "handle_table.h"
 #include "memory.h"
 #include "native.h"
 #include "section.h"
@@ -166,6 +171,11 @@ DWORD WINAPI PssxQueryHandleInfo(HPSS SnapshotHandle, DWORD Index, void *Buffer,
 	return pss_api_result(NULL, "cannot query a descriptor of the snapshot", r);
 }
 
+enum {
+	CORE_OPTIONS_LEAST_SIZE = offsetof(PSSX_CORE_OPTIONS, MemoryReserveBytes),
+	CORE_FLAGS = PSSX_CORE_DRAIN | PSSX_CORE_IGNORE_MEMORY,
+};
+
 static int check_core_arguments(int fd, const PSSX_CORE_OPTIONS *options,
 				const PSSX_CORE_RESULT *result, struct pss_diag *diag)
 {
@@ -176,9 +186,73 @@ static int check_core_arguments(int fd, const PSSX_CORE_OPTIONS *options,
 			       flags < 0 ? "" : " for writing");
 		return -EINVAL;
 	}
-	if (options && options->Size != sizeof *options)
-		return -EMSGSIZE;
+	int r = options ? pss_api_check_size(options->Size, CORE_OPTIONS_LEAST_SIZE,
+					     sizeof *options)
+			: 0;
+	if (r < 0)
+		return r;
+	if (options && options->Flags & ~(uint32_t)CORE_FLAGS)
+		return pss_fail(diag, -EINVAL, "option flags 0x%x are unknown", options->Flags);
 	return result && result->Size != sizeof *result ? -EMSGSIZE : 0;
+}
+
+/** What goes on beside the writing of a core. */
+struct export
+{
+	struct pss_guard *guard;
+	struct pss_drain drain;
+};
+
+#define EXPORT_EMPTY ((struct export){ .drain = PSS_DRAIN_EMPTY })
+
+static void export_deinit(struct export *export)
+{
+	pss_drain_end(&export->drain);
+	pss_guard_end_ptr(&export->guard);
+}
+
+static int on_written(void *context, uint32_t region, uint64_t start, uint64_t end)
+{
+	struct export *export = context;
+
+	if (pss_guard_has_given_up(export->guard))
+		return -EDQUOT;
+	pss_drain_add(&export->drain, region, start, end);
+	return 0;
+}
+
+// The clone's, if it lives.
+static int open_clone(const struct pss_section *section, struct pss_diag *diag, int *pidfd_ret)
+{
+	_cleanup_memory_ struct pss_memory memory = PSS_MEMORY_EMPTY;
+	_cleanup_close_ int pidfd = -EBADF;
+	const struct pss_clone_record *clone = pss_section_clone(section);
+
+	if (clone)
+		pidfd = (int)syscall(SYS_pidfd_open, clone->pid, 0);
+	// Looked at after it was opened: it is the clone's, then, and nobody else's.
+	int r = pss_memory_open_clone(section, diag, &memory);
+	if (r == 0)
+		*pidfd_ret = TAKE_FD(pidfd);
+	return r;
+}
+
+// Over a process that has ended nobody needs to watch.
+static int begin_guard(const struct pss_section *section, uint64_t reserve, struct pss_diag *diag,
+		       struct export *export)
+{
+	_cleanup_target_ struct pss_target target = PSS_TARGET_EMPTY;
+	const struct pss_process_record *process = pss_section_process(section);
+	_cleanup_close_ int clone_pidfd = -EBADF;
+	int r = open_clone(section, diag, &clone_pidfd);
+
+	if (r < 0)
+		return r;
+	if (pss_target_open_pid(process->pid, process->start_ticks, &target) < 0)
+		return 0;
+	r = pss_guard_begin(target.space_fd, reserve, TAKE_FD(clone_pidfd), &export->guard);
+	return r < 0 ? pss_fail(diag, r, "cannot watch over the memory of process %d", target.pid)
+		     : 0;
 }
 
 /** Writes and finishes the core; fills *result, if any. */
@@ -189,23 +263,32 @@ static int write_core(const struct pss_section *section, int fd, const PSSX_CORE
 		.compress = options->Compress != 0,
 		.compression_level = options->Level,
 	};
+	_cleanup_(export_deinit) struct export export = EXPORT_EMPTY;
 	struct pss_elfcore_options core_options = {
 		.filter = options->UseFilter ? options->Filter : UINT64_MAX,
 		.include_dont_dump = options->IncludeDontDump != 0,
 		.progress = options->Progress,
 		.progress_context = options->ProgressContext,
+		.written = on_written,
+		.written_context = &export,
 	};
 	_cleanup_memory_ struct pss_memory memory = PSS_MEMORY_EMPTY;
 	_cleanup_sink_ struct pss_sink sink = PSS_SINK_EMPTY;
 	struct pss_elfcore_result written;
 	int r = pss_memory_open_clone(section, diag, &memory);
 
+	if (r == 0)
+		r = pss_sink_open(fd, &sink_options, diag, &sink);
+	if (r == 0 && !(options->Flags & PSSX_CORE_IGNORE_MEMORY))
+		r = begin_guard(section, options->MemoryReserveBytes, diag, &export);
 	if (r < 0)
 		return r;
-	r = pss_sink_open(fd, &sink_options, diag, &sink);
-	if (r < 0)
-		return r;
+	if (options->Flags & PSSX_CORE_DRAIN)
+		pss_drain_begin(&export.drain, section, &memory);
 	r = pss_elfcore_write(section, &memory, &core_options, &sink, diag, &written);
+	pss_drain_end(&export.drain);
+	r = pss_guard_end(export.guard, pss_section_process(section)->pid, r, diag);
+	export.guard = NULL;
 	if (r < 0 || !result)
 		return r;
 	*result = (PSSX_CORE_RESULT){
@@ -226,15 +309,55 @@ DWORD WINAPI PssxWriteElfCore(HPSS SnapshotHandle, int Fd, const PSSX_CORE_OPTIO
 	PSS_API_SCOPE;
 	// Mapped through the HPSS' own open file: the clone stays for as long as we write.
 	_cleanup_section_ struct pss_section section = PSS_SECTION_EMPTY;
-	PSSX_CORE_OPTIONS defaults = { .Size = sizeof defaults };
+	PSSX_CORE_OPTIONS options = { .Size = sizeof options };
+	int fd = -EBADF;
 	struct pss_diag diag = { 0 };
 	int r = pss_snapshot_open(SnapshotHandle, &section);
 
 	if (r == 0)
 		r = check_core_arguments(Fd, Options, Result, &diag);
-	if (r == 0)
-		r = write_core(&section, Fd, Options ? Options : &defaults, &diag, Result);
+	if (r == 0 && Options)
+		memcpy(&options, Options, Options->Size);
+	if (r == 0) {
+		(void)pss_snapshot_fd(SnapshotHandle, &fd);
+		// One watcher is enough.
+		if (pss_handle_table_is_guarded(fd))
+			options.Flags |= PSSX_CORE_IGNORE_MEMORY;
+		r = write_core(&section, Fd, &options, &diag, Result);
+		r = pss_handle_table_conclude(fd, r, &diag);
+	}
 	return pss_api_result(&diag, "cannot write a core of the snapshot", r);
+}
+
+static int watch_memory(const struct pss_section *section, int stop_fd, uint64_t reserve,
+			struct pss_diag *diag)
+{
+	_cleanup_target_ struct pss_target target = PSS_TARGET_EMPTY;
+	_cleanup_close_ int clone_pidfd = -EBADF;
+	const struct pss_process_record *process = pss_section_process(section);
+	int r = open_clone(section, diag, &clone_pidfd);
+
+	if (r < 0)
+		return r;
+	r = pss_target_open_pid(process->pid, process->start_ticks, &target);
+	if (r < 0)
+		return pss_fail(diag, r, "cannot watch over the memory of process %d",
+				process->pid);
+	return pss_guard_run(target.pid, target.space_fd, reserve, TAKE_FD(clone_pidfd), stop_fd,
+			     diag);
+}
+
+DWORD WINAPI PssxWatchMemory(HPSS SnapshotHandle, int StopFd, uint64_t ReserveBytes)
+{
+	PSS_API_SCOPE;
+	// A section of its own keeps no clone: if the snapshot is freed, watching ends.
+	_cleanup_section_ struct pss_section section = PSS_SECTION_EMPTY;
+	struct pss_diag diag = { 0 };
+	int r = pss_snapshot_open_detached(SnapshotHandle, &section);
+
+	if (r == 0)
+		r = watch_memory(&section, StopFd, ReserveBytes, &diag);
+	return pss_api_result(&diag, "cannot watch over the memory of the process", r);
 }
 
 SIZE_T WINAPI PssxUtf16ToUtf8(const WCHAR *Source, SIZE_T Length, char *Target, SIZE_T Room)

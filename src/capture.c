@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <sys/file.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -51,6 +52,7 @@ static void capture_deinit(struct capture *capture)
 	pss_collect_unforked_deinit(&capture->unforked);
 	pss_buf_deinit(&capture->scratch);
 	pss_section_builder_deinit(&capture->section);
+	pss_guard_end_ptr(&capture->guard);
 	pss_target_close(&capture->target);
 	capture->section_fd = pss_close(capture->section_fd);
 }
@@ -227,11 +229,20 @@ static int keep_unforked(struct capture *capture)
 	return 0;
 }
 
+// From now on the target writes, and each page that it writes is copied.
+static void guard_clone(struct capture *capture)
+{
+	if (capture->clone.inject.tid > 0 && capture->guard)
+		pss_guard_set_clone(capture->guard,
+				    (int)syscall(SYS_pidfd_open, capture->clone.record.pid, 0));
+}
+
 static void let_go(struct capture *capture)
 {
 	struct pss_tracee *tracee = &capture->tracee;
 
 	(void)pss_tracee_release(tracee);
+	guard_clone(capture);
 	capture->figures.hold_ns = tracee->last_release_ns - tracee->first_stop_ns;
 	capture->figures.pause_ns =
 		tracee->first_runner_stop_ns
@@ -345,16 +356,52 @@ static void disown(struct capture *capture)
 	pss_buf_clear(&capture->tracee.threads);
 }
 
+// Is there memory for a clone? If so, it is watched, by a process of the calling thread's.
+static int begin_guard(struct capture *capture)
+{
+	const struct pss_target *target = &capture->target;
+	uint64_t reserve = capture->request->memory_reserve;
+
+	if (!pss_capture_wants(capture, PSS_CAPTURE_VA_CLONE) || capture->request->ignores_memory)
+		return 0;
+	int r = pss_target_check_memory(target, reserve, capture->diag);
+	if (r < 0)
+		return r;
+	r = pss_guard_begin(target->space_fd, reserve, -EBADF, &capture->guard);
+	if (r < 0)
+		return pss_fail(capture->diag, r, "cannot watch over the memory of process %d",
+				target->pid);
+	return 0;
+}
+
+// What the guard has killed is not given out.
+static int end_guard(struct capture *capture, int r)
+{
+	struct pss_guard *guard = capture->guard;
+
+	// What it finds from now on is the caller's to conclude.
+	if (r == 0 && capture->request->keeps_guard && !pss_guard_has_given_up(guard))
+		return 0;
+	capture->guard = NULL;
+	r = pss_guard_end(guard, capture->target.pid, r, capture->diag);
+	if (r == -EDQUOT && capture->section_fd >= 0)
+		pss_capture_free(TAKE_FD(capture->section_fd));
+	return r;
+}
+
 static int run_helper(struct capture *capture, enum pss_helper_kind kind)
 {
 	int result = 0;
-	int r = pss_helper_run(kind, take_in_helper, capture, capture->diag, &result);
+	int r = begin_guard(capture);
 
+	if (r < 0)
+		return r;
+	r = pss_helper_run(kind, take_in_helper, capture, capture->diag, &result);
 	if (r < 0) {
 		disown(capture);
-		return r;
+		return end_guard(capture, r);
 	}
-	return result;
+	return end_guard(capture, result);
 }
 
 static void start_anew(struct capture *capture)
@@ -496,7 +543,7 @@ static void sign(struct capture *capture)
 }
 
 int pss_capture(const struct pss_capture_request *request, struct pss_diag *diag,
-		int *section_fd_ret)
+		int *section_fd_ret, struct pss_guard **guard_ret)
 {
 	_cleanup_(capture_deinit) struct capture capture = CAPTURE_EMPTY;
 	struct pss_diag unused = { 0 };
@@ -514,5 +561,9 @@ int pss_capture(const struct pss_capture_request *request, struct pss_diag *diag
 	if (r < 0)
 		return r;
 	*section_fd_ret = TAKE_FD(capture.section_fd);
+	if (request->keeps_guard) {
+		*guard_ret = capture.guard;
+		capture.guard = NULL;
+	}
 	return 0;
 }

@@ -14,6 +14,7 @@
 #include "clone.h"
 #include "collect_unforked.h"
 #include "forecast.h"
+#include "guard.h"
 #include "inject.h"
 #include "section.h"
 #include "tracee.h"
@@ -37,7 +38,8 @@ struct capture {
 	struct pss_tracee tracee;
 	struct pss_section_builder section;
 	struct pss_handles handles;
-	int handles_result; // of reading them while the clone is made
+	struct pss_guard *guard; // over the target's memory, from before the stop to the end
+	int handles_result;      // of reading them while the clone is made
 	pid_t capturer_pid;
 	int section_fd;
 	bool is_refused_clone; // the clone was not made

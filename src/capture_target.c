@@ -218,15 +218,18 @@ int pss_target_open_memory(struct pss_target *target, struct pss_diag *diag)
 	return 0;
 }
 
-static int check(const struct pss_target *target, const char *verb, unsigned causes,
-		 struct pss_diag *diag)
+// @error and why, if the process has one of @causes.
+static int refuse(const struct pss_target *target, const char *verb, unsigned causes,
+		  uint64_t reserve, int error, struct pss_diag *diag)
 {
 	_cleanup_doctor_ struct pss_doctor doctor = PSS_DOCTOR_EMPTY;
 	struct pss_diag refusal = { 0 };
 
-	(void)pss_fail(&refusal, -EOPNOTSUPP, "cannot %s process %d", verb, target->pid);
-	if (pss_doctor_open(target->pid, target->proc_fd, target->space_fd, &doctor) < 0 ||
-	    !pss_doctor_explain(&doctor, causes, &refusal))
+	(void)pss_fail(&refusal, error, "cannot %s process %d", verb, target->pid);
+	if (pss_doctor_open(target->pid, target->proc_fd, target->space_fd, &doctor) < 0)
+		return 0;
+	doctor.memory_reserve = reserve;
+	if (!pss_doctor_explain(&doctor, causes, &refusal))
 		return 0;
 	if (diag && !diag->error)
 		*diag = refusal;
@@ -235,12 +238,18 @@ static int check(const struct pss_target *target, const char *verb, unsigned cau
 
 int pss_target_check_clonable(const struct pss_target *target, struct pss_diag *diag)
 {
-	return check(target, "clone", PSS_DOCTOR_UNCLONABLE, diag);
+	return refuse(target, "clone", PSS_DOCTOR_UNCLONABLE, 0, -EOPNOTSUPP, diag);
 }
 
 int pss_target_check_enterable(const struct pss_target *target, struct pss_diag *diag)
 {
-	return check(target, "enter", PSS_DOCTOR_FROZEN, diag);
+	return refuse(target, "enter", PSS_DOCTOR_FROZEN, 0, -EOPNOTSUPP, diag);
+}
+
+int pss_target_check_memory(const struct pss_target *target, uint64_t reserve,
+			    struct pss_diag *diag)
+{
+	return refuse(target, "clone", PSS_DOCTOR_MEMORY, reserve, -EDQUOT, diag);
 }
 
 static int read_yama(uint64_t *scope_ret)

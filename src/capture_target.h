@@ -52,6 +52,13 @@ int pss_target_check_clonable(const struct pss_target *target, struct pss_diag *
 /** -EOPNOTSUPP if no thread of it can make a call, however long one waits: asked as above. */
 int pss_target_check_enterable(const struct pss_target *target, struct pss_diag *diag);
 
+/**
+ * -EDQUOT if a clone would take more memory than there is for the process and @reserve bytes, 0 for
+ * a default, beside: to be asked before the process is stopped.
+ */
+int pss_target_check_memory(const struct pss_target *target, uint64_t reserve,
+			    struct pss_diag *diag);
+
 /** Opens its memory for reading. */
 int pss_target_open_memory(struct pss_target *target, struct pss_diag *diag);
 

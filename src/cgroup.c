@@ -143,6 +143,43 @@ int pss_cgroup_locate(const struct pss_cgroup *group, struct pss_text mounts, ch
 	return -ENOENT;
 }
 
+static bool is_named(struct pss_text controllers, const char *name)
+{
+	return has_controllers(controllers, (struct pss_text){ name, strlen(name) });
+}
+
+bool pss_cgroup_walk_begin(int proc_fd, int root_fd, const char *controller,
+			   struct pss_cgroup_walk *ret)
+{
+	_cleanup_buf_ struct pss_buf groups = PSS_BUF_EMPTY;
+	_cleanup_buf_ struct pss_buf mounts = PSS_BUF_EMPTY;
+	struct pss_cgroup group;
+
+	if (pss_procfs_read(proc_fd, "cgroup", &groups) < 0 ||
+	    pss_procfs_read(root_fd, "self/mountinfo", &mounts) < 0)
+		return false;
+	struct pss_text cursor = whole(&groups);
+	while (pss_cgroup_next(&cursor, &group) == 0) {
+		if (controller ? !is_named(group.controllers, controller)
+			       : group.controllers.size > 0)
+			continue;
+		ret->is_version_2 = !controller;
+		return pss_cgroup_locate(&group, whole(&mounts), ret->path, &ret->root_size) == 0;
+	}
+	return false;
+}
+
+bool pss_cgroup_walk_up(struct pss_cgroup_walk *walk)
+{
+	size_t size = strlen(walk->path);
+	char *slash = size > walk->root_size ? strrchr(walk->path, '/') : NULL;
+
+	if (!slash || (size_t)(slash - walk->path) < walk->root_size)
+		return false;
+	*slash = '\0';
+	return true;
+}
+
 // Writes the pid into the group's file.
 static int move_to(pid_t pid, const struct pss_cgroup *group, struct pss_text mounts)
 {

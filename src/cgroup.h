@@ -32,6 +32,24 @@ bool pss_cgroup_is_within(struct pss_text path, struct pss_text other);
 int pss_cgroup_locate(const struct pss_cgroup *group, struct pss_text mounts, char path[PATH_MAX],
 		      size_t *root_size_ret);
 
+/** A walk from a process's group of one hierarchy up to where that is mounted. */
+struct pss_cgroup_walk {
+	char path[PATH_MAX]; /**< folder of the group */
+	size_t root_size;    /**< how much of it is the mount */
+	bool is_version_2;
+};
+
+/**
+ * Begins at the group of the process whose /proc folder is @proc_fd, in the hierarchy of
+ * @controller, or in that of version 2 if it is NULL; @root_fd is /proc. False if it can't be read
+ * or is not mounted here.
+ */
+bool pss_cgroup_walk_begin(int proc_fd, int root_fd, const char *controller,
+			   struct pss_cgroup_walk *ret);
+
+/** On to the group above; false past the mount's own. */
+bool pss_cgroup_walk_up(struct pss_cgroup_walk *walk);
+
 /**
  * Moves process @pid (whose /proc is @proc_fd) into the caller's own control group, in each
  * hierarchy where that is another than its own and no part of it. Where it is at the root there is

@@ -54,6 +54,16 @@ static int drop_descriptors(struct pss_clone *clone)
 	return CALL(clone, "close_range", SYS_close_range, 0, UINT32_MAX, CLOSE_RANGE_UNSHARE);
 }
 
+// Should memory run out, the clone goes first, never the patient: from the moment on at which the
+// patient writes again. Without the right the clone is no likelier a victim than the target itself.
+static void offer_to_oom_killer(const struct pss_clone *clone)
+{
+	_cleanup_close_ int fd = openat(clone->proc_fd, "oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd >= 0)
+		(void)!write(fd, "1000", 4);
+}
+
 static int identify(struct pss_clone *clone, pid_t own_pid)
 {
 	struct pss_procfs_stat stat;
@@ -89,6 +99,8 @@ int pss_clone_make(struct pss_inject *target, struct pss_diag *diag, struct pss_
 		r = drop_descriptors(ret);
 	if (r == 0)
 		r = identify(ret, own_pid);
+	if (r == 0)
+		offer_to_oom_killer(ret);
 	// Its other calls are made when the target runs again: nobody waits for it any more.
 	ret->inject.deadline_ms = LATER_DEADLINE_MS;
 	return r;
@@ -149,16 +161,6 @@ static int let_end_signals_in(struct pss_clone *clone)
 		return pss_fail(clone->diag, -errno, "cannot set the signal mask of the clone %d",
 				clone->record.pid);
 	return 0;
-}
-
-// Should memory run out, the clone goes first, never the patient. Without the right the clone is
-// no likelier a victim than the target itself.
-static void offer_to_oom_killer(const struct pss_clone *clone)
-{
-	_cleanup_close_ int fd = openat(clone->proc_fd, "oom_score_adj", O_WRONLY | O_CLOEXEC);
-
-	if (fd >= 0)
-		(void)!write(fd, "1000", 4);
 }
 
 // The clone has no descriptor: two are the socket pair on the way, and the section gets the next.
@@ -226,7 +228,6 @@ int pss_clone_park(struct pss_clone *clone, int section_fd)
 		r = let_end_signals_in(clone);
 	if (r < 0)
 		return r;
-	offer_to_oom_killer(clone);
 	r = wait_for_lock(clone);
 	if (r == 0)
 		clone->inject.tid = 0; // it is its own now

@@ -22,8 +22,8 @@ struct pss_clone {
 #define PSS_CLONE_EMPTY ((struct pss_clone){ .proc_fd = -EBADF })
 
 /**
- * Has @target's thread clone the process. On success the clone has no descriptor left and stands
- * traced; every error is one of clone(2) or of ptrace.
+ * Has @target's thread clone the process. On success the clone has no descriptor left, is the OOM
+ * killer's first choice and stands traced; every error is one of clone(2) or of ptrace.
  */
 int pss_clone_make(struct pss_inject *target, struct pss_diag *diag, struct pss_clone *ret);
 
@@ -34,8 +34,7 @@ int pss_clone_make(struct pss_inject *target, struct pss_diag *diag, struct pss_
 int pss_clone_is_undumpable(struct pss_clone *clone, bool *ret);
 
 /**
- * Gives the clone its own session, name and default signals, lets the OOM killer prefer it, hands
- * it
+ * Gives the clone its own session, name and default signals, hands it
  * @section_fd read-only and lets it go, waiting for the section's lock. The caller holds that lock.
  */
 int pss_clone_park(struct pss_clone *clone, int section_fd);

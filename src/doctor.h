@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/diag.h"
@@ -29,6 +30,7 @@ enum pss_doctor_cause {
 	PSS_DOCTOR_LIMITED = 0x20,   /**< clone(2) itself: a limit */
 	PSS_DOCTOR_SHORT = 0x40,     /**< anything: the caller lacks descriptors */
 	PSS_DOCTOR_FROZEN = 0x80,    /**< making a thread call: none can run */
+	PSS_DOCTOR_MEMORY = 0x100,   /**< making a clone: there is too little for both */
 };
 
 enum { PSS_DOCTOR_TEXT_SIZE = 512 };
@@ -44,10 +46,11 @@ struct pss_doctor_finding {
 /** What the checks look at; tests make one of folders of their own. */
 struct pss_doctor {
 	pid_t pid;
-	int proc_fd;  /**< /proc/PID; borrowed */
-	int space_fd; /**< folder of a thread that has the address space; borrowed */
-	int root_fd;  /**< /proc */
-	int access;   /**< 0, or -errno of opening the target's memory: as the kernel decides */
+	int proc_fd;             /**< /proc/PID; borrowed */
+	int space_fd;            /**< folder of a thread that has the address space; borrowed */
+	int root_fd;             /**< /proc */
+	uint64_t memory_reserve; /**< bytes that a capture is to leave free; 0: a default */
+	int access; /**< 0, or -errno of opening the target's memory: as the kernel decides */
 };
 
 #define PSS_DOCTOR_EMPTY                                                                           \

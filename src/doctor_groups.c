@@ -10,7 +10,20 @@
 
 #include "cgroup.h"
 #include "doctor_check.h"
+#include "guard.h"
 #include "procfs_text.h"
+
+enum { MIB_SHIFT = 20 };
+
+static uint64_t mib_down(uint64_t bytes)
+{
+	return bytes >> MIB_SHIFT;
+}
+
+static uint64_t mib_up(uint64_t bytes)
+{
+	return mib_down(bytes + (UINT64_C(1) << MIB_SHIFT) - 1);
+}
 
 static bool read_limit(const struct pss_doctor *doctor, uint64_t *ret)
 {
@@ -72,66 +85,13 @@ void pss_doctor_processes(const struct pss_doctor *doctor, struct pss_doctor_fin
 				doctor->pid);
 }
 
-/** A walk from the target's control group of one hierarchy up to its mount. */
-struct walk {
-	char path[PATH_MAX];
-	size_t root_size; // of the part that is the mount
-	bool is_version_2;
-};
-
-static bool is_named(struct pss_text controllers, const char *name)
+static bool begin_walk(const struct pss_doctor *doctor, const char *controller,
+		       struct pss_cgroup_walk *ret)
 {
-	size_t size = strlen(name);
-
-	while (controllers.size >= size) {
-		const char *comma = memchr(controllers.data, ',', controllers.size);
-		size_t own = comma ? (size_t)(comma - controllers.data) : controllers.size;
-
-		if (own == size && memcmp(controllers.data, name, size) == 0)
-			return true;
-		if (!comma)
-			return false;
-		text_advance(&controllers, own + 1);
-	}
-	return false;
+	return pss_cgroup_walk_begin(doctor->proc_fd, doctor->root_fd, controller, ret);
 }
 
-// The target's group in the hierarchy of version 1 that has @controller, or in that of version 2 if
-// it is NULL.
-static bool begin_walk(const struct pss_doctor *doctor, const char *controller, struct walk *ret)
-{
-	_cleanup_buf_ struct pss_buf groups = PSS_BUF_EMPTY;
-	_cleanup_buf_ struct pss_buf mounts = PSS_BUF_EMPTY;
-	struct pss_cgroup group;
-
-	if (pss_procfs_read(doctor->proc_fd, "cgroup", &groups) < 0 ||
-	    pss_procfs_read(doctor->root_fd, "self/mountinfo", &mounts) < 0)
-		return false;
-	struct pss_text cursor = { (const char *)groups.data, groups.size };
-	struct pss_text text = { (const char *)mounts.data, mounts.size };
-	while (pss_cgroup_next(&cursor, &group) == 0) {
-		if (controller ? !is_named(group.controllers, controller)
-			       : group.controllers.size > 0)
-			continue;
-		ret->is_version_2 = !controller;
-		return pss_cgroup_locate(&group, text, ret->path, &ret->root_size) == 0;
-	}
-	return false;
-}
-
-// The group above; false past the mount's own.
-static bool go_up(struct walk *walk)
-{
-	size_t size = strlen(walk->path);
-	char *slash = size > walk->root_size ? strrchr(walk->path, '/') : NULL;
-
-	if (!slash || (size_t)(slash - walk->path) < walk->root_size)
-		return false;
-	*slash = '\0';
-	return true;
-}
-
-static bool read_in(const struct walk *walk, const char *name, struct pss_buf *text)
+static bool read_in(const struct pss_cgroup_walk *walk, const char *name, struct pss_buf *text)
 {
 	char path[PATH_MAX + 32];
 
@@ -140,7 +100,7 @@ static bool read_in(const struct walk *walk, const char *name, struct pss_buf *t
 }
 
 // A file that is a number; "max" is none.
-static bool read_number_in(const struct walk *walk, const char *name, uint64_t *ret)
+static bool read_number_in(const struct pss_cgroup_walk *walk, const char *name, uint64_t *ret)
 {
 	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
 
@@ -148,7 +108,7 @@ static bool read_number_in(const struct walk *walk, const char *name, uint64_t *
 	       pss_procfs_parse_number((const char *)text.data, text.size, 10, ret) == 0;
 }
 
-static bool is_frozen(const struct walk *walk)
+static bool is_frozen(const struct pss_cgroup_walk *walk)
 {
 	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
 	uint64_t value = 0;
@@ -163,7 +123,7 @@ static bool is_frozen(const struct walk *walk)
 void pss_doctor_frozen(const struct pss_doctor *doctor, struct pss_doctor_finding *finding)
 {
 	static const char *const controllers[] = { NULL, "freezer" };
-	struct walk walk;
+	struct pss_cgroup_walk walk;
 
 	for (size_t i = 0; i < 2; i++) {
 		if (!begin_walk(doctor, controllers[i], &walk) || !is_frozen(&walk))
@@ -182,12 +142,12 @@ void pss_doctor_frozen(const struct pss_doctor *doctor, struct pss_doctor_findin
 void pss_doctor_pids(const struct pss_doctor *doctor, struct pss_doctor_finding *finding)
 {
 	static const char *const controllers[] = { NULL, "pids" };
-	struct walk walk;
+	struct pss_cgroup_walk walk;
 
 	pss_doctor_say(finding, PSS_DOCTOR_OK, "its control groups have room for processes");
 	for (size_t i = 0; i < 2; i++) {
 		for (bool is_there = begin_walk(doctor, controllers[i], &walk); is_there;
-		     is_there = go_up(&walk)) {
+		     is_there = pss_cgroup_walk_up(&walk)) {
 			uint64_t limit, count;
 
 			if (!read_number_in(&walk, "pids.max", &limit) ||
@@ -206,53 +166,54 @@ void pss_doctor_pids(const struct pss_doctor *doctor, struct pss_doctor_finding 
 	}
 }
 
-// What the group may still take: memory that holds files gives way.
-static bool group_room(const struct walk *walk, uint64_t *ret)
+static void name_place(const struct pss_guard_place *place, char name[PSS_DOCTOR_TEXT_SIZE / 2])
 {
-	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
-	bool is_new = walk->is_version_2;
-	uint64_t limit, used, files = 0;
+	(void)snprintf(name, PSS_DOCTOR_TEXT_SIZE / 2, "%s%s",
+		       place->is_machine ? "" : "its control group ", place->name);
+}
 
-	if (!read_number_in(walk, is_new ? "memory.max" : "memory.limit_in_bytes", &limit) ||
-	    !read_number_in(walk, is_new ? "memory.current" : "memory.usage_in_bytes", &used))
-		return false;
-	if (read_in(walk, "memory.stat", &text))
-		(void)pss_doctor_line_number(
-			&text, is_new ? "inactive_file " : "total_inactive_file ", 10, &files);
-	used = used > files ? used - files : 0;
-	*ret = limit > used ? limit - used : 0;
-	return true;
+static void cure_shortage(const struct pss_guard_place *place, struct pss_doctor_finding *finding)
+{
+	if (place->is_machine)
+		pss_doctor_cure(finding, "free memory, or add swap");
+	else
+		pss_doctor_cure(finding, "a higher %s/%s; in a pod resources.limits.memory",
+				place->name,
+				place->is_version_2 ? "memory.max" : "memory.limit_in_bytes");
 }
 
 void pss_doctor_group_memory(const struct pss_doctor *doctor, struct pss_doctor_finding *finding)
 {
-	enum { MIB_SHIFT = 20 };
-	static const char *const controllers[] = { NULL, "memory" };
-	struct pss_procfs_status status;
-	struct walk walk;
-	uint64_t room;
+	_cleanup_places_ struct pss_guard_places places = PSS_GUARD_PLACES_EMPTY;
+	struct pss_guard_forecast forecast;
+	char name[PSS_DOCTOR_TEXT_SIZE / 2];
 
-	if (pss_doctor_status(doctor->space_fd, &status) < 0) {
-		pss_doctor_say(finding, PSS_DOCTOR_UNKNOWN, "its status can't be read");
+	if (pss_guard_places_open(doctor->proc_fd, doctor->root_fd, &places) < 0 ||
+	    pss_guard_forecast(&places, doctor->space_fd, doctor->memory_reserve, &forecast) < 0) {
+		pss_doctor_say(finding, PSS_DOCTOR_UNKNOWN,
+			       "what memory it may still take can't be read");
 		return;
 	}
-	uint64_t needed = status.vm_pte + status.rss_anon;
-	pss_doctor_say(finding, PSS_DOCTOR_OK,
-		       "its control groups have room for a copy of its memory");
-	for (size_t i = 0; i < 2; i++) {
-		for (bool is_there = begin_walk(doctor, controllers[i], &walk); is_there;
-		     is_there = go_up(&walk)) {
-			if (!group_room(&walk, &room) || room >= needed)
-				continue;
-			pss_doctor_say(finding, PSS_DOCTOR_WARNING,
-				       "its control group %s has room for %" PRIu64
-				       " MiB; page tables of a clone and copies of what it "
-				       "rewrites may take %" PRIu64 " MiB",
-				       walk.path, room >> MIB_SHIFT, needed >> MIB_SHIFT);
-			pss_doctor_cure(finding, "a higher %s/%s; in a pod resources.limits.memory",
-					walk.path,
-					walk.is_version_2 ? "memory.max" : "memory.limit_in_bytes");
-			return;
-		}
+	if (forecast.verdict == PSS_GUARD_FITS) {
+		pss_doctor_say(finding, PSS_DOCTOR_OK,
+			       "its control groups and the machine have room for a copy of its "
+			       "memory");
+		return;
 	}
+	name_place(&places.places[forecast.place], name);
+	if (forecast.verdict == PSS_GUARD_SHORT)
+		pss_doctor_say(finding, PSS_DOCTOR_PROBLEM,
+			       "%s has room for %" PRIu64
+			       " MiB; page tables of a clone take %" PRIu64 " MiB, and %" PRIu64
+			       " MiB are to be left, lest it be killed",
+			       name, mib_down(forecast.room.room), mib_up(forecast.cost.at_once),
+			       mib_up(forecast.cost.reserve));
+	else
+		pss_doctor_say(finding, PSS_DOCTOR_WARNING,
+			       "%s has room for %" PRIu64
+			       " MiB; page tables of a clone and copies of what it rewrites may "
+			       "take %" PRIu64 " MiB, and the snapshot is given up before",
+			       name, mib_down(forecast.room.room),
+			       mib_up(forecast.cost.at_once + forecast.cost.later));
+	cure_shortage(&places.places[forecast.place], finding);
 }

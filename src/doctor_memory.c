@@ -8,6 +8,7 @@
 
 #include "arch.h"
 #include "doctor_check.h"
+#include "guard.h"
 #include "inject.h"
 #include "procfs_text.h"
 #include "section_format.h"
@@ -177,12 +178,14 @@ void pss_doctor_overcommit(const struct pss_doctor *doctor, struct pss_doctor_fi
 		return;
 	}
 	uint64_t room = limit > committed ? (limit - committed) * KIB : 0;
-	bool is_enough = size <= room;
+	// As long as the clone lives, the target has to do with what is left.
+	uint64_t reserve = pss_guard_reserve(size, doctor->memory_reserve);
+	bool is_enough = size + reserve <= room;
 
 	pss_doctor_say(finding, is_enough ? PSS_DOCTOR_OK : PSS_DOCTOR_PROBLEM,
-		       "vm.overcommit_memory is 2: a clone commits %" PRIu64
-		       " MiB, and there are %" PRIu64 " MiB left",
-		       mib(size), mib(room));
+		       "vm.overcommit_memory is 2: a clone commits %" PRIu64 " MiB, %" PRIu64
+		       " MiB are to be left for it, and there are %" PRIu64 " MiB",
+		       mib(size), mib(reserve), mib(room));
 	if (!is_enough)
 		pss_doctor_cure(finding, "sysctl vm.overcommit_memory=0, or a higher "
 					 "vm.overcommit_ratio, or more swap");

@@ -165,8 +165,16 @@ static int report(struct writer *writer, bool is_due)
 	return 0;
 }
 
+static int tell_written(struct writer *writer, uint32_t region, uint64_t start, uint64_t end)
+{
+	const struct pss_elfcore_options *options = writer->options;
+
+	return options->written ? options->written(options->written_context, region, start, end)
+				: 0;
+}
+
 // Copies what can be read of [start, end); pages that cannot become zeroes, and are counted.
-static int copy_pages(struct writer *writer, uint64_t start, uint64_t end)
+static int copy_pages(struct writer *writer, uint32_t region, uint64_t start, uint64_t end)
 {
 	while (start < end) {
 		size_t wanted = end - start < PIECE_SIZE ? end - start : PIECE_SIZE;
@@ -179,6 +187,8 @@ static int copy_pages(struct writer *writer, uint64_t start, uint64_t end)
 		if (r == -EFAULT)
 			done = pss_align_down(done, writer->page_size);
 		r = pss_sink_write(writer->sink, writer->piece.data, done);
+		if (r == 0)
+			r = tell_written(writer, region, start, start + done);
 		start += done;
 		if (r == 0 && done < wanted) {
 			r = pss_sink_skip(writer->sink, writer->page_size);
@@ -209,7 +219,7 @@ static int write_segment(struct writer *writer, const struct pss_elfcore_segment
 	while ((r = pss_elfcore_runs_next(&writer->runs, &start, &end)) == 0) {
 		r = pss_sink_skip(writer->sink, start - at);
 		if (r == 0)
-			r = copy_pages(writer, start, end);
+			r = copy_pages(writer, segment->region, start, end);
 		if (r < 0)
 			return r;
 		at = end;

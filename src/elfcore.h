@@ -17,6 +17,12 @@ struct pss_elfcore_options {
 	/** Called now and then with bytes of memory written and to write; nonzero cancels. */
 	int (*progress)(void *context, uint64_t done, uint64_t total);
 	void *progress_context;
+	/**
+	 * Told of memory that has been written and is not read again: from @start to @end, in
+	 * region number @region, in the order of addresses. -errno ends the export.
+	 */
+	int (*written)(void *context, uint32_t region, uint64_t start, uint64_t end);
+	void *written_context;
 };
 
 struct pss_elfcore_result {

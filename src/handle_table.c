@@ -25,6 +25,7 @@ struct pss_handle_table_entry {
 	bool has_memory;
 	bool is_dropped; /**< out of the list, freed with its last lease */
 	uint32_t leases;
+	struct pss_guard *guard; /**< or NULL */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -41,6 +42,7 @@ static void unlock(pthread_mutex_t **held)
 
 static void destroy(struct pss_handle_table_entry *entry)
 {
+	pss_guard_end_ptr(&entry->guard);
 	if (entry->has_memory)
 		pss_memory_close(&entry->memory);
 	pss_section_close(&entry->section);
@@ -115,6 +117,43 @@ static int find_or_create(int fd, struct pss_handle_table_entry **ret)
 	(*ret)->next = entries;
 	entries = *ret;
 	return 0;
+}
+
+void pss_handle_table_keep_guard(int fd, struct pss_guard *guard)
+{
+	struct pss_handle_table_entry *entry;
+	LOCK_SCOPE();
+
+	if (find_or_create(fd, &entry) < 0)
+		pss_guard_end_ptr(&guard);
+	else
+		entry->guard = guard;
+}
+
+static struct pss_handle_table_entry *find_guarded(int fd)
+{
+	for (struct pss_handle_table_entry *entry = entries; entry; entry = entry->next)
+		if (entry->guard && entry->fd == fd && pss_snapshot_is_section(fd, &entry->section))
+			return entry;
+	return NULL;
+}
+
+bool pss_handle_table_is_guarded(int fd)
+{
+	LOCK_SCOPE();
+
+	return find_guarded(fd) != NULL;
+}
+
+int pss_handle_table_conclude(int fd, int error, struct pss_diag *diag)
+{
+	LOCK_SCOPE();
+	const struct pss_handle_table_entry *entry = find_guarded(fd);
+
+	if (!entry || !pss_guard_has_given_up(entry->guard))
+		return error;
+	return pss_guard_conclude(&entry->guard->watch, pss_section_process(&entry->section)->pid,
+				  error, diag);
 }
 
 int pss_handle_table_borrow(int fd, int *ret)

@@ -41,7 +41,7 @@ int pss_helper_run(enum pss_helper_kind kind, int (*work)(void *context), void *
  */
 void pss_helper_wait(const int *word, int value, unsigned at_most_ms);
 
-/** A second helper, which does what it is asked to and nothing in between. */
+/** A second helper, which does what it is asked to and nothing in between; it may trace. */
 struct pss_helper_aside {
 	void *stack;                 /**< its mapping, or NULL: there is none */
 	struct helper_aside *shared; /**< within it */
@@ -53,8 +53,8 @@ struct pss_helper_aside {
 
 /**
  * Starts one in the folder @dir_fd, with our memory but a table of descriptors of its own, empty
- * and as large as it may be: what it opens is not seen in the host's. It traces nothing. 0,
- * -ENOMEM, -EAGAIN, -EOWNERDEAD, -EOPNOTSUPP.
+ * and as large as it may be: what it opens is not seen in the host's. 0, -ENOMEM, -EAGAIN,
+ * -EOWNERDEAD, -EOPNOTSUPP.
  */
 int pss_helper_aside_start(int dir_fd, struct pss_helper_aside *ret);
 

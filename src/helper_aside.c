@@ -112,6 +112,11 @@ static int aside_main(void *argument)
 {
 	struct helper_aside *shared = argument;
 
+	// Its own table of handlers: with SIGCHLD ignored, nothing would wake it when a tracee
+	// stops.
+	const struct sigaction action = { .sa_handler = SIG_DFL };
+
+	(void)sigaction(SIGCHLD, &action, NULL);
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	(void)prctl(PR_SET_NAME, PSS_HELPER_NAME, 0, 0, 0);
 	if (getppid() != shared->parent || leave_table(shared) < 0)

@@ -345,14 +345,15 @@ static void strict_overcommit_is_compared_with_private_memory(void **state)
 	put("4711/maps", "10000000-20000000 rw-p 00000000 00:00 0 \n" // 256 MiB
 			 "30000000-70000000 r--p 00000000 00:00 0 \n"
 			 "80000000-90000000 rw-s 00000000 00:01 5 /dev/zero (deleted)\n");
-	put("meminfo", "CommitLimit:     1000000 kB\nCommitted_AS:     737856 kB\n");
+	put("meminfo", "CommitLimit:     1000000 kB\nCommitted_AS:     721472 kB\n");
 	assert_ok("overcommit", 0);
 	put("sys/vm/overcommit_memory", "2\n");
 	assert_ok("overcommit", 0);
-	put("meminfo", "CommitLimit:     1000000 kB\nCommitted_AS:     737857 kB\n");
-	assert_finds("overcommit", 0, PSS_DOCTOR_PROBLEM, "256 MiB", "vm.overcommit_memory=0");
+	put("meminfo", "CommitLimit:     1000000 kB\nCommitted_AS:     721473 kB\n");
+	assert_finds("overcommit", 0, PSS_DOCTOR_PROBLEM,
+		     "commits 256 MiB, 16 MiB are to be left for it", "vm.overcommit_memory=0");
 	put("meminfo", "CommitLimit:     1000000 kB\nCommitted_AS:    2000000 kB\n");
-	assert_finds("overcommit", 0, PSS_DOCTOR_PROBLEM, "0 MiB left", "");
+	assert_finds("overcommit", 0, PSS_DOCTOR_PROBLEM, "there are 0 MiB", "");
 }
 
 static void the_limit_of_processes_counts_all_of_the_user(void **state)
@@ -404,20 +405,29 @@ static void limits_of_all_groups_above_count(void **state)
 	assert_finds("pids", 0, PSS_DOCTOR_PROBLEM, "/groups/a is 6", "echo 7 > ");
 }
 
-static void room_of_a_memory_group_is_what_its_files_leave(void **state)
+static void memory_that_does_not_fit_refuses_and_what_may_not_warns(void **state)
 {
 	(void)state;
 	put_groups("cgroup2 cgroup2 rw");
 	put("4711/cgroup", "0::/a\n");
-	put_status(STATUS(USER, NONE, "RssAnon:\t 3072 kB\nVmPTE:\t 1024 kB\n"));
-	put("groups/a/memory.max", "104857600\n");
-	put("groups/a/memory.current", "102760448\n"); // 98 MiB
-	assert_finds("group-memory", 0, PSS_DOCTOR_WARNING, "2 MiB", "memory.max");
-	put("groups/a/memory.stat", "anon 5\ninactive_file 2097152\n");
+	put_status(STATUS(USER, NONE, "RssAnon:\t 102400 kB\nVmPTE:\t 1024 kB\n"));
+	put("groups/a/memory.max", "314572800\n");
+	put("groups/a/memory.current", "157286400\n"); // 150 of 300 MiB
+	assert_ok("group-memory", 0);
+	put("groups/a/memory.max", "209715200\n"); // 50 MiB left
+	assert_finds("group-memory", 0, PSS_DOCTOR_WARNING, "/groups/a has room for 50 MiB",
+		     "memory.max");
+	put("groups/a/memory.max", "167772160\n"); // 10 MiB
+	assert_finds("group-memory", 0, PSS_DOCTOR_PROBLEM, "room for 10 MiB",
+		     "resources.limits.memory");
+	put("groups/a/memory.stat", "anon 5\ninactive_file 125829120\n");
 	assert_ok("group-memory", 0);
 	put("groups/a/memory.max", "max\n");
 	put("groups/a/memory.stat", "anon 5\n");
 	assert_ok("group-memory", 0);
+	put("meminfo", "MemTotal: 1000000 kB\nMemAvailable: 10240 kB\n");
+	assert_finds("group-memory", 0, PSS_DOCTOR_PROBLEM, "the machine has room for 10 MiB",
+		     "free memory");
 }
 
 static void a_frozen_group_refuses(void **state)
@@ -518,7 +528,7 @@ int main(void)
 		TEST(strict_overcommit_is_compared_with_private_memory),
 		TEST(the_limit_of_processes_counts_all_of_the_user),
 		TEST(limits_of_all_groups_above_count),
-		TEST(room_of_a_memory_group_is_what_its_files_leave),
+		TEST(memory_that_does_not_fit_refuses_and_what_may_not_warns),
 		TEST(a_frozen_group_refuses),
 		TEST(pinned_and_huge_pages_warn),
 		TEST(a_32_bit_program_is_told_by_its_file),
