@@ -188,9 +188,9 @@ static int stop_too_long(void *context)
 	return r;
 }
 
-static void stopping_thousands_of_threads_is_given_up_at_the_limit(void **state)
+static void stopping_a_crowd_of_threads_is_given_up_at_the_limit(void **state)
 {
-	_cleanup_target_ struct target *target = target_start("crowd", "8", "2000", "8", NULL);
+	_cleanup_target_ struct target *target = target_start("crowd", "8", "400", "8", NULL);
 	struct patient *patient = patient_record(target->pid);
 	struct pss_diag diag = { 0 };
 	struct stop stop = { .tracee = PSS_TRACEE_EMPTY };
@@ -337,7 +337,7 @@ int main(void)
 		cmocka_unit_test(without_memory_there_is_a_forecast_as_well),
 		cmocka_unit_test(under_a_generous_limit_the_figures_have_forecast_and_limit),
 		cmocka_unit_test(a_thread_that_does_not_stop_in_time_has_all_let_go),
-		cmocka_unit_test(stopping_thousands_of_threads_is_given_up_at_the_limit),
+		cmocka_unit_test(stopping_a_crowd_of_threads_is_given_up_at_the_limit),
 		cmocka_unit_test(as_many_clones_as_allowed_and_no_more),
 		cmocka_unit_test(eight_clones_where_nothing_else_is_said),
 		cmocka_unit_test(of_many_capturers_at_once_as_many_succeed_as_are_allowed),
