@@ -265,14 +265,15 @@ void killer_kill_at(struct target *target, killer_victim *victim, int stop)
 void killer_walk(struct target *target, killer_victim *victim, int points)
 {
 	int stops = killer_count_stops(target, victim);
-	size_t before = patient_children(target->pid, NULL, 0);
 	const char *all = getenv("PROCSNAP_KILL_ALL");
 
 	if (all && *all)
 		points = stops;
 	for (int i = 0; i < points; i++) {
+		size_t before = patient_children(target->pid, NULL, 0);
+
 		killer_kill_at(target, victim, 1 + (int)((int64_t)stops * i / points));
-		// One zombie entry at most, for the next capture to take away if it lives to.
+		// One more zombie at most, for the next capture to take away if it lives to.
 		assert_in_range(patient_children(target->pid, NULL, 0), 0, before + 1);
 	}
 	print_message("killed at %d of %d stops\n", points, stops);

@@ -21,7 +21,7 @@ void killer_kill_at(struct target *target, killer_victim *victim, int stop);
 
 /**
  * Kills it at @points stops, evenly from the first to the last; at each if PROCSNAP_KILL_ALL is
- * set. One zombie may stay, for the next capture.
+ * set. Each kill may leave one zombie, for the next capture.
  */
 void killer_walk(struct target *target, killer_victim *victim, int points);
 
