@@ -243,16 +243,15 @@ static int begin_guard(const struct pss_section *section, uint64_t reserve, stru
 {
 	_cleanup_target_ struct pss_target target = PSS_TARGET_EMPTY;
 	const struct pss_process_record *process = pss_section_process(section);
-	_cleanup_close_ int clone_pidfd = -EBADF;
-	int r = open_clone(section, diag, &clone_pidfd);
+	const struct pss_clone_record *clone = pss_section_clone(section);
 
-	if (r < 0)
-		return r;
 	if (pss_target_open_pid(process->pid, process->start_ticks, &target) < 0)
 		return 0;
-	r = pss_guard_begin(target.space_fd, reserve, TAKE_FD(clone_pidfd), &export->guard);
-	return r < 0 ? pss_fail(diag, r, "cannot watch over the memory of process %d", target.pid)
-		     : 0;
+	int r = pss_guard_begin(target.space_fd, reserve, &export->guard);
+	if (r < 0)
+		return pss_fail(diag, r, "cannot watch over the memory of process %d", target.pid);
+	pss_guard_set_clone(export->guard, clone->pid, clone->start_ticks);
+	return 0;
 }
 
 /** Writes and finishes the core; fills *result, if any. */

@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <sys/file.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -233,8 +232,8 @@ static int keep_unforked(struct capture *capture)
 static void guard_clone(struct capture *capture)
 {
 	if (capture->clone.inject.tid > 0 && capture->guard)
-		pss_guard_set_clone(capture->guard,
-				    (int)syscall(SYS_pidfd_open, capture->clone.record.pid, 0));
+		pss_guard_set_clone(capture->guard, capture->clone.record.pid,
+				    capture->clone.record.start_ticks);
 }
 
 static void let_go(struct capture *capture)
@@ -367,7 +366,7 @@ static int begin_guard(struct capture *capture)
 	int r = pss_target_check_memory(target, reserve, capture->diag);
 	if (r < 0)
 		return r;
-	r = pss_guard_begin(target->space_fd, reserve, -EBADF, &capture->guard);
+	r = pss_guard_begin(target->space_fd, reserve, &capture->guard);
 	if (r < 0)
 		return pss_fail(capture->diag, r, "cannot watch over the memory of process %d",
 				target->pid);

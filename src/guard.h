@@ -15,7 +15,7 @@
 
 enum {
 	PSS_GUARD_PLACES_MAX = 16,
-	PSS_GUARD_NAME_SIZE = 256,
+	PSS_GUARD_NAME_SIZE = 512,
 };
 
 /** Where the kernel counts memory: a control group of the target, one above it, or the machine. */
@@ -27,7 +27,7 @@ struct pss_guard_place {
 	bool is_above_high;    /**< it was above its memory.high before */
 	bool is_stalled;       /**< its processes waited for memory most of the time before */
 	uint64_t kills_before; /**< memory ran out there so often before */
-	char name[PSS_GUARD_NAME_SIZE]; /**< its folder, cut if longer */
+	char name[PSS_GUARD_NAME_SIZE]; /**< its folder */
 };
 
 /** The places whose memory a clone of one process takes: the innermost first, the machine last. */
@@ -46,6 +46,12 @@ struct pss_guard_places {
 int pss_guard_places_open(int proc_fd, int root_fd, struct pss_guard_places *ret);
 
 void pss_guard_places_close(struct pss_guard_places *places);
+
+/** Closes what they hold open; their names stay. */
+void pss_guard_places_shut(struct pss_guard_places *places);
+
+/** Opens them again by their names, in this process. Makes no call of the C library. */
+void pss_guard_places_reopen(struct pss_guard_places *places);
 
 #define _cleanup_places_ _cleanup_(pss_guard_places_close)
 
@@ -66,6 +72,9 @@ uint64_t pss_guard_count_kills(const struct pss_guard_place *place);
 
 /** Microseconds that all processes of the place have waited for memory so far. 0 if not known. */
 uint64_t pss_guard_stalled_us(const struct pss_guard_place *place);
+
+/** The stat of process @pid. False if it can't be read. Makes no call of the C library. */
+bool pss_guard_read_stat(pid_t pid, struct pss_procfs_stat *ret);
 
 /** What a clone costs. Bytes. */
 struct pss_guard_cost {
@@ -119,8 +128,11 @@ struct pss_guard_watch {
 	uint64_t reserve;
 	uint64_t later;  /**< what the clone can cost at most */
 	uint64_t rate;   /**< bytes a millisecond that the target can write at most */
-	int clone_pidfd; /**< -EBADF until there is one; borrowed, may be set while it is watched */
-	int stop_fd;     /**< watching ends when it becomes readable; borrowed */
+	int clone_pidfd; /**< -EBADF until there is one; borrowed */
+	int stop_fd;     /**< watching ends when it becomes readable; borrowed; or -EBADF */
+	int is_over;     /**< a futex: watching ends when it is set */
+	pid_t clone_pid; /**< without a pidfd: 0 until there is one; may be set meanwhile */
+	uint64_t clone_start_ticks;
 
 	/* What came of it. */
 	enum pss_guard_reason reason;
@@ -143,7 +155,7 @@ void pss_guard_watch(struct pss_guard_watch *watch);
 
 /**
  * Watches in the calling thread over process @pid; @space_fd is the folder of a thread of it that
- * has the address space. Until @stop_fd is readable or the clone has ended. Owns @clone_pidfd.
+ * has the address space. Until @stop_fd is readable or the clone has ended.
  * -EDQUOT if the clone was given up, errors of reading.
  */
 int pss_guard_run(pid_t pid, int space_fd, uint64_t reserve, int clone_pidfd, int stop_fd,
@@ -160,8 +172,6 @@ int pss_guard_conclude(const struct pss_guard_watch *watch, pid_t pid, int error
 struct pss_guard {
 	struct pss_guard_places places;
 	struct pss_guard_watch watch;
-	int root_fd;
-	int stop_fd;
 	pid_t watcher; /**< 0: nobody watches */
 	pid_t parent;
 	int alive; /**< a futex: the kernel clears it when the watcher has ended */
@@ -169,17 +179,17 @@ struct pss_guard {
 
 /**
  * Begins to watch over the process; @space_fd is the folder of a thread of it that has the address
- * space. @clone_pidfd, which the guard owns from now on, may be -EBADF: pss_guard_set_clone(). The
- * watcher ends with the calling thread. The caller owns *ret, which is a mapping. Errors of reading
- * and of clone(2).
+ * space. The watcher has a table of descriptors of its own: nothing of it is seen in the host's. It
+ * ends with the calling thread. The caller owns *ret, which is a mapping. Errors of reading and of
+ * clone(2).
  */
-int pss_guard_begin(int space_fd, uint64_t reserve, int clone_pidfd, struct pss_guard **ret);
+int pss_guard_begin(int space_fd, uint64_t reserve, struct pss_guard **ret);
 
 /** Whether it has given the clone up, for whoever works on meanwhile. NULL: it has not. */
 bool pss_guard_has_given_up(const struct pss_guard *guard);
 
-/** Now there is a clone. The guard owns the descriptor. */
-void pss_guard_set_clone(struct pss_guard *guard, int clone_pidfd);
+/** Now there is a clone: process @pid, if it started at that tick. */
+void pss_guard_set_clone(struct pss_guard *guard, pid_t pid, uint64_t start_ticks);
 
 /** Ends it, frees it, and concludes as pss_guard_conclude(). NULL: nothing but @error. */
 int pss_guard_end(struct pss_guard *guard, pid_t pid, int error, struct pss_diag *diag);

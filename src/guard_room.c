@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/syscall.h>
 
 #include "arch_raw.h"
@@ -228,6 +229,8 @@ static void open_group(const struct pss_cgroup_walk *walk, int root_fd, struct p
 	*ret = (struct pss_guard_place){ .dir_fd = -EBADF,
 					 .root_fd = root_fd,
 					 .is_version_2 = walk->is_version_2 };
+	if (strlen(walk->path) >= sizeof ret->name)
+		return;
 	(void)snprintf(ret->name, sizeof ret->name, "%.*s", PSS_GUARD_NAME_SIZE - 1, walk->path);
 	ret->dir_fd = open(walk->path, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
 	if (ret->dir_fd < 0)
@@ -294,7 +297,50 @@ int pss_guard_places_open(int proc_fd, int root_fd, struct pss_guard_places *ret
 
 void pss_guard_places_close(struct pss_guard_places *places)
 {
-	for (unsigned i = 0; i < places->count; i++)
-		(void)pss_close(places->places[i].dir_fd);
+	pss_guard_places_shut(places);
 	*places = PSS_GUARD_PLACES_EMPTY;
+}
+
+void pss_guard_places_shut(struct pss_guard_places *places)
+{
+	for (unsigned i = 0; i < places->count; i++)
+		places->places[i].dir_fd = pss_close(places->places[i].dir_fd);
+}
+
+static int open_folder(const char *path)
+{
+	long fd = PSS_ARCH_RAW(SYS_openat, (uint64_t)AT_FDCWD, (uintptr_t)path,
+			       O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? -EBADF : (int)fd;
+}
+
+void pss_guard_places_reopen(struct pss_guard_places *places)
+{
+	int root_fd = open_folder("/proc");
+
+	for (unsigned i = 0; i < places->count; i++) {
+		struct pss_guard_place *place = &places->places[i];
+
+		place->root_fd = root_fd;
+		if (!place->is_machine)
+			place->dir_fd = open_folder(place->name);
+	}
+}
+
+bool pss_guard_read_stat(pid_t pid, struct pss_procfs_stat *ret)
+{
+	char path[32] = "/proc/";
+	char digits[16];
+	struct file file;
+	size_t count = 0, at = 6;
+
+	for (unsigned rest = (unsigned)pid; rest; rest /= 10)
+		digits[count++] = (char)('0' + rest % 10);
+	while (count)
+		path[at++] = digits[--count];
+	for (const char *rest = "/stat"; *rest; rest++)
+		path[at++] = *rest;
+	return read_file(AT_FDCWD, path, &file) &&
+	       pss_procfs_parse_stat(file.bytes, file.text.size, ret) == 0;
 }

@@ -8,12 +8,12 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/close_range.h>
 #include <linux/futex.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -79,9 +79,32 @@ static uint64_t now_us(void)
 	return (uint64_t)now.tv_sec * US_PER_SECOND + (uint64_t)now.tv_nsec / NS_PER_US;
 }
 
-static int clone_of(const struct pss_guard_watch *watch)
+static bool is_over(const struct pss_guard_watch *watch)
 {
-	return __atomic_load_n(&watch->clone_pidfd, __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&watch->is_over, __ATOMIC_ACQUIRE);
+}
+
+static bool started_at(pid_t pid, uint64_t ticks)
+{
+	struct pss_procfs_stat stat;
+
+	return pss_guard_read_stat(pid, &stat) && stat.start_ticks == ticks;
+}
+
+// False if there is none yet, or no more: then it is over.
+static bool has_clone(struct pss_guard_watch *watch)
+{
+	pid_t pid = __atomic_load_n(&watch->clone_pid, __ATOMIC_ACQUIRE);
+
+	if (watch->clone_pidfd < 0 && pid > 0) {
+		long fd = PSS_ARCH_RAW(SYS_pidfd_open, (uint64_t)pid, 0);
+
+		// Looked at after it was opened: it is the clone's, then, and nobody else's.
+		watch->clone_pidfd = fd < 0 ? -EBADF : (int)fd;
+		if (fd < 0 || !started_at(pid, watch->clone_start_ticks))
+			watch->is_over = 1;
+	}
+	return watch->clone_pidfd >= 0 && !is_over(watch);
 }
 
 static bool is_reason(struct pss_guard_watch *watch, enum pss_guard_reason reason, unsigned place,
@@ -191,17 +214,24 @@ static bool wait_a_while(const struct pss_guard_watch *watch, uint64_t us)
 	};
 	struct pollfd events[2] = {
 		{ .fd = watch->stop_fd, .events = POLLIN },
-		{ .fd = clone_of(watch), .events = POLLIN },
+		{ .fd = watch->clone_pidfd, .events = POLLIN },
 	};
+
+	// Without a descriptor to wait for there is a word; the end of the clone can wait.
+	if (watch->stop_fd < 0) {
+		(void)PSS_ARCH_RAW(SYS_futex, (uintptr_t)&watch->is_over, FUTEX_WAIT, 0,
+				   (uintptr_t)&left);
+		left = (struct timespec){ 0 };
+	}
 	long r =
 		PSS_ARCH_RAW(SYS_ppoll, (uintptr_t)events, 2, (uintptr_t)&left, 0, SIGNAL_SET_SIZE);
 
-	return r == 0 || r == -EINTR;
+	return (r == 0 || r == -EINTR) && !is_over(watch);
 }
 
 static void give_up(const struct pss_guard_watch *watch)
 {
-	uint64_t pidfd = (uint64_t)clone_of(watch);
+	uint64_t pidfd = (uint64_t)watch->clone_pidfd;
 
 	(void)PSS_ARCH_RAW(SYS_pidfd_send_signal, pidfd, SIGKILL, 0, 0);
 	// Its memory, before it has got a CPU to end itself.
@@ -216,7 +246,7 @@ void pss_guard_watch(struct pss_guard_watch *watch)
 	do {
 		uint64_t spare = 0;
 
-		if (clone_of(watch) < 0)
+		if (!has_clone(watch))
 			continue;
 		if (is_short(watch, &past, &spare) || is_stalled(watch, &past)) {
 			give_up(watch);
@@ -290,8 +320,13 @@ static int watcher_main(void *argument)
 	// If it may: where every CPU is busy, it must not be the last. It hardly ever runs.
 	if (PSS_ARCH_RAW(SYS_sched_setscheduler, 0, SCHED_FIFO, (uintptr_t)&first) < 0)
 		(void)PSS_ARCH_RAW(SYS_setpriority, PRIO_PROCESS, 0, (uint64_t)PRIORITY_MOST);
-	if (PSS_ARCH_RAW(SYS_getppid, 0) == guard->parent)
+	// An empty table. Nothing of the host's may be copied, and so closed again: to some files
+	// that means something.
+	if (PSS_ARCH_RAW(SYS_getppid, 0) == guard->parent &&
+	    PSS_ARCH_RAW(SYS_close_range, 0, UINT32_MAX, CLOSE_RANGE_UNSHARE) == 0) {
+		pss_guard_places_reopen(&guard->places);
 		pss_guard_watch(&guard->watch);
+	}
 	return 0;
 }
 
@@ -313,7 +348,8 @@ static int start(struct pss_guard *guard)
 	return r;
 }
 
-static int prepare(struct pss_guard *guard, int space_fd, uint64_t reserve)
+// *root_ret is the caller's, and in use until the places are closed.
+static int prepare(struct pss_guard *guard, int space_fd, uint64_t reserve, int *root_ret)
 {
 	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
 	struct pss_procfs_status status = { 0 };
@@ -323,10 +359,10 @@ static int prepare(struct pss_guard *guard, int space_fd, uint64_t reserve)
 		r = pss_procfs_parse_status((const char *)text.data, text.size, &status);
 	if (r < 0)
 		return r;
-	guard->root_fd = open("/proc", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
-	if (guard->root_fd < 0)
+	*root_ret = open("/proc", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+	if (*root_ret < 0)
 		return -errno;
-	r = pss_guard_places_open(space_fd, guard->root_fd, &guard->places);
+	r = pss_guard_places_open(space_fd, *root_ret, &guard->places);
 	if (r == 0)
 		guard->watch = pss_guard_watch_of(&guard->places, &status, reserve);
 	return r;
@@ -347,8 +383,6 @@ static int create(struct pss_guard **ret)
 	*ret = (void *)(base + GUARD_SIZE + STACK_SIZE - GUARD_ROOM);
 	**ret = (struct pss_guard){
 		.watch = PSS_GUARD_WATCH_EMPTY,
-		.root_fd = -EBADF,
-		.stop_fd = -EBADF,
 	};
 	return 0;
 }
@@ -357,27 +391,22 @@ static void destroy(struct pss_guard *guard)
 {
 	uint8_t *base = (uint8_t *)guard + GUARD_ROOM - STACK_SIZE - GUARD_SIZE;
 
-	(void)pss_close(guard->stop_fd);
-	(void)pss_close(guard->root_fd);
-	(void)pss_close(guard->watch.clone_pidfd);
-	pss_guard_places_close(&guard->places);
 	(void)munmap(base, GUARD_SIZE + STACK_SIZE);
 }
 
-int pss_guard_begin(int space_fd, uint64_t reserve, int clone_pidfd, struct pss_guard **ret)
+int pss_guard_begin(int space_fd, uint64_t reserve, struct pss_guard **ret)
 {
 	_cleanup_guard_ struct pss_guard *guard = NULL;
-	_cleanup_close_ int pidfd = clone_pidfd;
+	_cleanup_close_ int root_fd = -EBADF;
 	int r = create(&guard);
 
 	if (r == 0)
-		r = prepare(guard, space_fd, reserve);
-	if (r < 0)
-		return r;
-	guard->watch.clone_pidfd = TAKE_FD(pidfd);
-	guard->stop_fd = eventfd(0, EFD_CLOEXEC);
-	guard->watch.stop_fd = guard->stop_fd;
-	r = guard->stop_fd < 0 ? -errno : start(guard);
+		r = prepare(guard, space_fd, reserve, &root_fd);
+	if (r == 0) {
+		// The watcher has its own.
+		pss_guard_places_shut(&guard->places);
+		r = start(guard);
+	}
 	if (r < 0)
 		return r;
 	*ret = guard;
@@ -389,16 +418,17 @@ int pss_guard_run(pid_t pid, int space_fd, uint64_t reserve, int clone_pidfd, in
 		  struct pss_diag *diag)
 {
 	_cleanup_guard_ struct pss_guard *guard = NULL;
-	_cleanup_close_ int pidfd = clone_pidfd;
+	_cleanup_close_ int root_fd = -EBADF;
 	int r = create(&guard);
 
 	if (r == 0)
-		r = prepare(guard, space_fd, reserve);
+		r = prepare(guard, space_fd, reserve, &root_fd);
 	if (r < 0)
 		return pss_fail(diag, r, "cannot watch over the memory of process %d", pid);
-	guard->watch.clone_pidfd = TAKE_FD(pidfd);
+	guard->watch.clone_pidfd = clone_pidfd;
 	guard->watch.stop_fd = stop_fd;
 	pss_guard_watch(&guard->watch);
+	pss_guard_places_shut(&guard->places);
 	return pss_guard_conclude(&guard->watch, pid, 0, diag);
 }
 
@@ -408,17 +438,18 @@ bool pss_guard_has_given_up(const struct pss_guard *guard)
 	       __atomic_load_n(&guard->watch.reason, __ATOMIC_ACQUIRE) != PSS_GUARD_NO_REASON;
 }
 
-void pss_guard_set_clone(struct pss_guard *guard, int clone_pidfd)
+void pss_guard_set_clone(struct pss_guard *guard, pid_t pid, uint64_t start_ticks)
 {
-	__atomic_store_n(&guard->watch.clone_pidfd, clone_pidfd, __ATOMIC_RELEASE);
+	guard->watch.clone_start_ticks = start_ticks;
+	__atomic_store_n(&guard->watch.clone_pid, pid, __ATOMIC_RELEASE);
 }
 
 static void wait_until_ended(struct pss_guard *guard)
 {
-	const uint64_t one = 1;
 	int alive;
 
-	(void)!write(guard->stop_fd, &one, sizeof one);
+	__atomic_store_n(&guard->watch.is_over, 1, __ATOMIC_RELEASE);
+	(void)syscall(SYS_futex, &guard->watch.is_over, FUTEX_WAKE, 1);
 	while ((alive = __atomic_load_n(&guard->alive, __ATOMIC_ACQUIRE)) != 0)
 		(void)syscall(SYS_futex, &guard->alive, FUTEX_WAIT, alive, NULL);
 	while (waitpid(guard->watcher, NULL, __WCLONE) < 0 && errno == EINTR)

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <poll.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -391,6 +392,15 @@ static void a_clone_is_given_up_when_the_group_runs_out_of_memory(void **state)
 	assert_gives_up(PSS_GUARD_KILLS, "/new/a has run out of memory");
 }
 
+static uint64_t start_of(pid_t pid)
+{
+	struct pss_procfs_stat stat;
+
+	assert_true(pss_guard_read_stat(pid, &stat));
+	assert_int_equal(stat.pid, pid);
+	return stat.start_ticks;
+}
+
 static void a_watcher_of_ones_own_sees_memory_shrink(void **state)
 {
 	struct pss_guard *guard = NULL;
@@ -398,16 +408,24 @@ static void a_watcher_of_ones_own_sees_memory_shrink(void **state)
 
 	(void)state;
 	// It looks at the real machine.
-	assert_int_equal(pss_guard_begin(proc_fd, 1, -EBADF, &guard), 0);
+	assert_int_equal(pss_guard_begin(proc_fd, 1, &guard), 0);
 	assert_true(guard->watcher > 0);
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), 0); // it is not seen among the children
-	pss_guard_set_clone(guard, dup(victim.pidfd));
+	pss_guard_set_clone(guard, victim.pid, start_of(victim.pid));
 	assert_int_equal(pss_guard_end(guard, 1, -EPIPE, NULL), -EPIPE);
 	assert_true(is_alive(&victim));
 
+	// Another process under the number of the clone is none.
+	assert_int_equal(pss_guard_begin(proc_fd, UINT64_MAX / 2, &guard), 0);
+	pss_guard_set_clone(guard, victim.pid, start_of(victim.pid) + 1);
+	while (!__atomic_load_n(&guard->watch.is_over, __ATOMIC_ACQUIRE))
+		(void)sched_yield();
+	assert_int_equal(pss_guard_end(guard, 1, 0, NULL), 0);
+	assert_true(is_alive(&victim));
+
 	// More than there is.
-	assert_int_equal(pss_guard_begin(proc_fd, UINT64_MAX / 2, -EBADF, &guard), 0);
-	pss_guard_set_clone(guard, dup(victim.pidfd));
+	assert_int_equal(pss_guard_begin(proc_fd, UINT64_MAX / 2, &guard), 0);
+	pss_guard_set_clone(guard, victim.pid, start_of(victim.pid));
 	wait_for_end(&victim);
 	assert_true(pss_guard_has_given_up(guard));
 	assert_int_equal(pss_guard_end(guard, 1, 0, NULL), -EDQUOT);
