@@ -94,12 +94,23 @@ static int check_parked(const struct pss_inject *clone)
 	return 0;
 }
 
+// The text that the calls are made with may have been written to since, through its file.
+static int verify(const struct pss_drain *drain)
+{
+	_cleanup_close_ int fd = -EBADF;
+	int r = pss_procfs_open(drain->pid, &fd);
+
+	return r < 0 ? r : pss_inject_verify(&drain->site, fd, pss_arch_native(), NULL);
+}
+
 static int enter(struct pss_drain *drain, struct pss_inject *clone)
 {
 	int r = seize(drain);
 
 	if (r == 0)
 		r = stop(drain);
+	if (r == 0)
+		r = verify(drain);
 	if (r < 0)
 		return r;
 	*clone = PSS_INJECT_EMPTY;
