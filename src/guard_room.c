@@ -29,7 +29,7 @@ static bool read_file(int dir_fd, const char *path, struct file *file)
 	long size = 0;
 	long fd = PSS_ARCH_RAW(SYS_openat, (uint64_t)dir_fd, (uintptr_t)path, O_RDONLY | O_CLOEXEC);
 
-	file->text = (struct pss_text){ file->bytes, 0 };
+	*file = (struct file){ .text = { file->bytes, 0 } };
 	if (fd < 0)
 		return false;
 	do {
