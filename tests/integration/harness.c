@@ -19,7 +19,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_ARGUMENTS = 4 };
+enum { MAX_ARGUMENTS = 4, MAX_TARGETS = 256 };
+
+// Those that run, so that a record finds what they count.
+static struct target *running[MAX_TARGETS];
 
 static char test_name[128];
 
@@ -254,6 +257,23 @@ static void open_memory(struct target *target)
 		harness_fail("open %s: %s", path, strerror(errno));
 }
 
+static void enroll(struct target *target, struct target *instead)
+{
+	for (int i = 0; i < MAX_TARGETS; i++)
+		if (running[i] == instead) {
+			running[i] = target;
+			return;
+		}
+}
+
+uint64_t harness_counters_of(pid_t pid)
+{
+	for (int i = 0; i < MAX_TARGETS; i++)
+		if (running[i] && running[i]->pid == pid && strstr(running[i]->ready, " counters="))
+			return target_value(running[i], "counters");
+	return 0;
+}
+
 static struct target *wait_until_ready(struct target *target)
 {
 	bool is_ready = read_line(target, target->ready, sizeof(target->ready));
@@ -273,6 +293,7 @@ static struct target *wait_until_ready(struct target *target)
 		target->server = (pid_t)target_value(target, "server_tid");
 	open_memory(target);
 	wait_until_asleep(target, target->server);
+	enroll(target, NULL);
 	return target;
 }
 
@@ -324,6 +345,7 @@ void target_stop(struct target *target)
 {
 	if (!target)
 		return;
+	enroll(NULL, target);
 	remove_ipc(target);
 	// By its pidfd: if it ended before, its number may be another's.
 	syscall(SYS_pidfd_send_signal, target->pidfd, SIGKILL, NULL, 0);
@@ -457,6 +479,7 @@ bool harness_is_available(bool success, const char *what)
 HPSS harness_capture(const struct target *target, uint32_t flags)
 {
 	HPSS snapshot = NULL;
+	struct patient *before = patient_record_quietly(target->pid);
 	DWORD code =
 		PssCaptureSnapshot(target_handle(target), (PSS_CAPTURE_FLAGS)flags,
 				   flags & PSS_CAPTURE_THREAD_CONTEXT ? CONTEXT_ALL : 0, &snapshot);
@@ -465,12 +488,24 @@ HPSS harness_capture(const struct target *target, uint32_t flags)
 		harness_fail("capture of %s with %#x gives %u: %s", target->name, flags, code,
 			     PssxErrorText());
 	assert_non_null(snapshot);
+	patient_assert_unharmed(before);
+	patient_free(before);
 	return snapshot;
 }
 
 void harness_free_snapshot(HPSS snapshot)
 {
+	PSSX_PROCESS process = { .Size = sizeof(process) };
+	struct patient *before = NULL;
+
+	// It may have ended since, and its number be another's: then nothing is to be looked after.
+	if (PssxQueryProcess(snapshot, &process) == ERROR_SUCCESS &&
+	    harness_counters_of((pid_t)process.Pid))
+		before = patient_record_quietly((pid_t)process.Pid);
 	assert_success(PssFreeSnapshot(GetCurrentProcess(), snapshot));
+	if (before)
+		patient_assert_unharmed(before);
+	patient_free(before);
 }
 
 HANDLE harness_clone(HPSS snapshot)

@@ -107,11 +107,23 @@ struct patient;
 struct patient *patient_record(pid_t pid);
 void patient_free(struct patient *patient);
 
+/** The same without a look at registers, for which blocked threads have to be stopped. */
+struct patient *patient_record_quietly(pid_t pid);
+
 /**
  * Fails unless the process is as it was. Calls that were interrupted are made again only some time
  * after a capture, so differences get a few seconds to go away.
  */
 void patient_assert_same(const struct patient *before);
+
+/**
+ * Fails if something has happened to the process that it does not do by itself; what it maps, opens
+ * and starts is its own affair. harness_capture() and harness_free_snapshot() look so.
+ */
+void patient_assert_unharmed(const struct patient *before);
+
+/** Where @pid keeps its counters of harm, if it is a running target; else 0. */
+uint64_t harness_counters_of(pid_t pid);
 
 /** Whether any thread of @pid has a tracer now. */
 bool patient_is_traced(pid_t pid);

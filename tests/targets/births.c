@@ -9,7 +9,7 @@ static void *live_briefly(void *arg)
 {
 	pthread_t next;
 
-	target_counters.beats++;
+	target_beat();
 	// EAGAIN: the dead are not buried yet.
 	while ((errno = pthread_create(&next, &attr, live_briefly, arg)) == EAGAIN)
 		;
@@ -23,7 +23,7 @@ static void *live_on(void *arg)
 	(void)arg;
 	for (;;) {
 		pause();
-		target_counters.eintr++;
+		target_count_eintr(SYS_pause);
 	}
 	return NULL;
 }

@@ -22,7 +22,7 @@ static void *spin(void *arg)
 				;
 		seen = epoch;
 		last = now;
-		target_counters.beats++;
+		target_beat();
 	}
 	return NULL;
 }

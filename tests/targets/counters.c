@@ -48,7 +48,7 @@ static void *count(void *arg)
 			near_state->leader++;
 		}
 		rewrite_page(seed);
-		target_counters.beats++;
+		target_beat();
 	}
 	return NULL;
 }

@@ -9,7 +9,7 @@ static void *spin(void *arg)
 {
 	(void)arg;
 	for (;;)
-		target_counters.beats++;
+		target_beat();
 	return NULL;
 }
 

@@ -9,10 +9,10 @@
 
 #include "target.h"
 
-static void count(long result)
+static void count(long number, long result)
 {
 	if (result < 0 && errno == EINTR)
-		target_counters.eintr++;
+		target_count_eintr(number);
 	else
 		target_counters.wrong++;
 }
@@ -25,7 +25,7 @@ static void wait_in_read(void)
 	if (pipe(ends) < 0)
 		target_fail("pipe");
 	for (;;)
-		count(read(ends[0], &byte, 1));
+		count(SYS_read, read(ends[0], &byte, 1));
 }
 
 static void wait_in_epoll(void)
@@ -34,7 +34,7 @@ static void wait_in_epoll(void)
 	int epoll = epoll_create1(EPOLL_CLOEXEC);
 
 	for (;;)
-		count(epoll_wait(epoll, &event, 1, INT_MAX));
+		count(SYS_epoll_wait, epoll_wait(epoll, &event, 1, INT_MAX));
 }
 
 static void wait_in_nanosleep(void)
@@ -42,7 +42,7 @@ static void wait_in_nanosleep(void)
 	struct timespec day = { .tv_sec = 86400 };
 
 	for (;;)
-		count(nanosleep(&day, NULL));
+		count(SYS_nanosleep, nanosleep(&day, NULL));
 }
 
 static void wait_in_futex(void)
@@ -50,7 +50,7 @@ static void wait_in_futex(void)
 	static uint32_t word;
 
 	for (;;)
-		count(syscall(SYS_futex, &word, FUTEX_WAIT, 0, NULL));
+		count(SYS_futex, syscall(SYS_futex, &word, FUTEX_WAIT, 0, NULL));
 }
 
 static void wait_without_low_fds(void)

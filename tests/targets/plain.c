@@ -14,7 +14,7 @@ static void *rewrite(void *arg)
 	for (uint64_t n = 1;; n++) {
 		for (int i = 0; i < MOVING_PAGES; i++)
 			moving[i * PAGE / 8] = n;
-		target_counters.beats = n;
+		target_beat();
 	}
 	return NULL;
 }
@@ -27,7 +27,7 @@ static void *sleep_long(void *arg)
 	prctl(PR_SET_NAME, "sleeper \xc3\xa4");
 	for (;;) {
 		if (nanosleep(&day, NULL) < 0 && errno == EINTR)
-			target_counters.eintr++;
+			target_count_eintr(SYS_nanosleep);
 		else
 			target_counters.wrong++;
 	}

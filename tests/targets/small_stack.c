@@ -86,7 +86,7 @@ static void block(struct chunk *chunk)
 		target_fail("pipe");
 	started++;
 	if (at_the_bottom(chunk, ends[0], &byte) < 0)
-		target_counters.eintr++;
+		target_count_eintr(SYS_read);
 }
 
 static void check_data(void)
@@ -112,7 +112,7 @@ static void serve(struct chunk *chunk)
 		if (got == 0)
 			_exit(0);
 		if (got < 0) {
-			target_counters.eintr++;
+			target_count_eintr(SYS_read);
 			continue;
 		}
 		if (byte != '\n') {

@@ -25,9 +25,12 @@ static void receive(const siginfo_t *info)
 {
 	uint64_t number = (uint64_t)(uintptr_t)info->si_value.sival_ptr;
 
-	if (number != me->received)
+	if (number != me->received) {
+		target_counters.repeated++;
 		me->disorder++;
+	}
 	me->received++;
+	target_counters.received++;
 }
 
 static void handle(int signal_number, siginfo_t *info, void *context)
@@ -63,7 +66,7 @@ static void *compute(void *arg)
 		for (int i = 1; i < 10000; i++)
 			same += 1.0 / i;
 		target_counters.wrong += sum != same;
-		target_counters.beats++;
+		target_beat();
 	}
 	return NULL;
 }
@@ -79,7 +82,7 @@ static void *block(void *arg)
 
 		// EINTR is right if a signal was handled, and wrong if not.
 		if (epoll_wait(fd, &event, 1, -1) < 0 && me->received == before)
-			target_counters.eintr++;
+			target_count_eintr(SYS_epoll_wait);
 	}
 	return NULL;
 }
@@ -97,7 +100,7 @@ static void *wait_for_them(void *arg)
 		if (sigwaitinfo(&set, &info) == SIGRTMIN)
 			receive(&info);
 		else
-			target_counters.eintr++;
+			target_count_eintr(SYS_rt_sigtimedwait);
 	}
 	return NULL;
 }
@@ -113,6 +116,7 @@ static bool send_one(struct receiver *receiver)
 		target_fail("rt_tgsigqueueinfo");
 	}
 	receiver->sent++;
+	target_counters.sent++;
 	return true;
 }
 

@@ -21,14 +21,11 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#if __has_include(<sys/rseq.h>)
+#include <sys/rseq.h>
+#endif
 
-/** Things that must never happen to a process that is looked at. Announced as `counters`. */
-struct target_counters {
-	_Atomic uint64_t eintr;   // a call returned EINTR
-	_Atomic uint64_t sigchld; // SIGCHLD came
-	_Atomic uint64_t wrong;   // a value, a register, a time was not what it had to be
-	_Atomic uint64_t beats;   // goes up for ever in targets that compute
-};
+#include "counters.h"
 
 static struct target_counters target_counters;
 static char target_line[8192];
@@ -62,6 +59,49 @@ static inline void target_send(const char *word)
 	if (write(STDOUT_FILENO, text, (size_t)length) != length)
 		target_fail("write to the harness");
 	target_line[0] = '\0';
+}
+
+/** A call of the kind @number returned EINTR, and nothing had come. */
+static inline void target_count_eintr(long number)
+{
+	target_counters.eintr++;
+	target_counters.eintr_of[number & (TARGET_CALLS - 1)]++;
+}
+
+/**
+ * The kernel still knows this thread's restartable sequences: asked to register them again, it
+ * says so. Where libc has registered none, nothing is asked.
+ */
+static inline void target_check_rseq(void)
+{
+#ifdef RSEQ_SIG
+	void *area = (char *)__builtin_thread_pointer() + __rseq_offset;
+
+	if (__rseq_size && (syscall(SYS_rseq, area, 32, 0, RSEQ_SIG) == 0 || errno != EBUSY))
+		target_counters.wrong++;
+#endif
+}
+
+static inline uint64_t target_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/** A thread has computed on: how long was it held up? */
+static inline void target_beat(void)
+{
+	static __thread uint64_t last, count;
+	uint64_t now = target_now_ns();
+
+	if (last && now - last > target_counters.stall_ns)
+		target_counters.stall_ns = now - last;
+	last = now;
+	if (++count % 1024 == 0)
+		target_check_rseq();
+	target_counters.beats++;
 }
 
 static inline void target_count_sigchld(int signal_number)
@@ -109,10 +149,11 @@ static inline char target_read_byte(void)
 	while ((got = read(STDIN_FILENO, &byte, 1)) < 0) {
 		if (errno != EINTR)
 			target_fail("read a command");
-		target_counters.eintr++;
+		target_count_eintr(SYS_read);
 	}
 	if (got == 0)
 		_exit(0);
+	target_check_rseq();
 	return byte;
 }
 
@@ -220,14 +261,6 @@ static inline void target_wait_beat(void)
 {
 	while (!target_counters.beats)
 		sched_yield();
-}
-
-static inline uint64_t target_now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 /** Private anonymous memory. */
