@@ -35,6 +35,7 @@ struct helper {
 	int result;
 	bool has_returned;
 	bool is_process;
+	pid_t parent;
 	int may_start; // a futex
 	int alive;     // a futex: the kernel clears it when the helper has ended
 };
@@ -80,8 +81,17 @@ static int helper_main(void *argument)
 		(void)sigaction(SIGCHLD, &action, NULL);
 		(void)prctl(PR_SET_NAME, PSS_HELPER_NAME, 0, 0, 0);
 	}
+	// Until it is let start, nobody but its parent can wake it; from then on it has to outlive
+	// it, to undo what it does.
+	if (helper->is_process) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+		if (getppid() != helper->parent)
+			return 0;
+	}
 	while (!__atomic_load_n(&helper->may_start, __ATOMIC_ACQUIRE))
 		pss_helper_wait(&helper->may_start, 0, UINT_MAX);
+	if (helper->is_process)
+		(void)prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
 	helper->result = helper->work(helper->context);
 	helper->has_returned = true;
 	return 0;
@@ -101,6 +111,7 @@ static int start(enum pss_helper_kind kind, struct helper *helper)
 	int flags = CLONE_VM | CLONE_FILES | CLONE_CHILD_CLEARTID;
 
 	helper->is_process = kind != PSS_HELPER_THREAD;
+	helper->parent = getpid();
 	if (!helper->is_process)
 		flags |= CLONE_THREAD | CLONE_SIGHAND | CLONE_FS | CLONE_SYSVSEM;
 	int pid = clone(helper_main, helper, flags, helper, NULL, NULL, &helper->alive);

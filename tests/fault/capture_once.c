@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Captures one process with all that can be captured, and frees the snapshot: capture_once PID.
-// Exit status 0 if both worked, 1 with the error's text if not. The victim of walk_faults.
+// Exit status 0 if both worked, 1 with the error's text if not. The victim of walk.
 #include <processsnapshot.h>
 #include <procsnap.h>
 #include <stdio.h>

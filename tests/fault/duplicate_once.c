@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Puts a snapshot into one process, and frees it there: duplicate_once PID. Exit status 0 if both
 // worked, 1 with the error's text if not; "kept" then says that the process still has it. A victim
-// of walk_faults.
+// of walk.
 #include <processsnapshot.h>
 #include <procsnap.h>
 #include <stdio.h>
