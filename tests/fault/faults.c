@@ -107,6 +107,7 @@ const struct fault_call fault_calls[] = {
 #endif
 	CALL(getrandom, EAGAIN, EFAULT, EINTR, EINVAL, ENOSYS),
 	CALL(futex, EAGAIN, EINTR, ETIMEDOUT),
+	EXCUSED(openat2, "made only where a capture has failed, to find out why"),
 	EXCUSED(getpid, "always succeeds, says its manual page"),
 	EXCUSED(getppid, "always succeeds, says its manual page"),
 	EXCUSED(gettid, "always succeeds, says its manual page"),
