@@ -238,7 +238,13 @@ static int refuse(const struct pss_target *target, const char *verb, unsigned ca
 
 int pss_target_check_clonable(const struct pss_target *target, struct pss_diag *diag)
 {
-	return refuse(target, "clone", PSS_DOCTOR_UNCLONABLE, 0, -EOPNOTSUPP, diag);
+	struct pss_procfs_status status = { 0 };
+	int r = refuse(target, "clone", PSS_DOCTOR_UNCLONABLE, 0, -EOPNOTSUPP, diag);
+
+	// Of the thread that is first asked to make the clone: to look at all takes as long as all.
+	if (r == 0 && read_status(target->space_fd, &status) == 0 && status.seccomp_mode)
+		r = refuse(target, "clone", PSS_DOCTOR_FILTERED, 0, -EPERM, diag);
+	return r;
 }
 
 int pss_target_check_enterable(const struct pss_target *target, struct pss_diag *diag)

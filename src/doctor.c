@@ -28,7 +28,7 @@ static const struct check checks[] = {
 	{ "security-module", PSS_DOCTOR_DENIED, pss_doctor_security_module },
 	{ "userfaultfd", PSS_DOCTOR_UNCLONABLE, pss_doctor_userfaultfd },
 	{ "frozen", PSS_DOCTOR_UNCLONABLE | PSS_DOCTOR_FROZEN, pss_doctor_frozen },
-	{ "machine", PSS_DOCTOR_NO_THREAD, pss_doctor_machine },
+	{ "machine", PSS_DOCTOR_UNCLONABLE, pss_doctor_machine },
 	{ "code", 0, pss_doctor_code },
 	{ "shadow-stack", PSS_DOCTOR_NO_THREAD, pss_doctor_shadow_stack },
 	{ "uninterruptible", PSS_DOCTOR_NO_THREAD, pss_doctor_uninterruptible },

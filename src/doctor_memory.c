@@ -38,6 +38,8 @@ void pss_doctor_machine(const struct pss_doctor *doctor, struct pss_doctor_findi
 	if (memcmp(ident, ELFMAG, SELFMAG) == 0 && ident[EI_CLASS] == ELFCLASS32) {
 		pss_doctor_say(finding, PSS_DOCTOR_PROBLEM,
 			       "it is a 32-bit program, and such can't be cloned");
+		pss_doctor_cure(finding,
+				"gcore writes a core of it, for which it is stopped all the while");
 		return;
 	}
 	pss_doctor_say(finding, PSS_DOCTOR_OK, "it is a 64-bit program");

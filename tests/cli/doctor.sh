@@ -160,7 +160,7 @@ if gcc -m32 -nostdlib -static -o small small.c 2>/dev/null; then
 	until_true runs_small
 	agree "$small" machine | grep -v 'code '
 else
-	printf '%s\n' "machine:" "problem machine         it is a 32-bit program, and such can't be cloned" \
+	printf '%s\n' "machine:" "problem machine         it is a 32-bit program, and such can't be cloned: gcore writes a core of it, for which it is stopped all the while" \
 		"no: process PID (small) can't be captured: 2 problems"
 fi
 

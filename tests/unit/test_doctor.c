@@ -465,7 +465,7 @@ static void a_32_bit_program_is_told_by_its_file(void **state)
 	(void)state;
 	put("4711/exe", "\x7f"
 			"ELF\x01\x01\x01.........");
-	assert_finds("machine", 0, PSS_DOCTOR_PROBLEM, "32-bit", "");
+	assert_finds("machine", 0, PSS_DOCTOR_PROBLEM, "32-bit", "gcore");
 	put("4711/exe", "\x7f"
 			"ELF\x02\x01\x01.........");
 	assert_ok("machine", 0);
