@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cgroup.h"
 #include "collect.h"
 #include "collect_common.h"
 #include "collect_image.h"
@@ -99,33 +100,47 @@ static bool is_not_dumpable(const struct pss_collect *context, uint32_t uid)
 	return fstatat(context->proc_fd, "stat", &status, 0) == 0 && status.st_uid != uid;
 }
 
-// Path of the process in the version 2 hierarchy, "0::/path", as a file of that cgroup.
-static bool cgroup_file(struct pss_text text, const char *name, char *path, size_t size)
-{
-	const char *found = text.size ? memmem(text.data, text.size, "0::/", 4) : NULL;
+// What of a group's folder tells whether it is frozen, where such a hierarchy is commonly mounted.
+static const struct frozen_place {
+	const char *controller; // empty: version 2
+	const char *mount;
+	const char *file;
+	const char *sign;
+} frozen_places[] = {
+	{ "", "/sys/fs/cgroup", "cgroup.events", "frozen 1\n" },
+	{ "", "/sys/fs/cgroup/unified", "cgroup.events", "frozen 1\n" },
+	{ "freezer", "/sys/fs/cgroup/freezer", "freezer.state", "FROZEN\n" },
+};
 
-	if (!found || (found > text.data && found[-1] != '\n'))
+static bool is_frozen_at(const struct frozen_place *place, const struct pss_cgroup *group)
+{
+	char path[PATH_MAX], text[256];
+
+	if (group->controllers.size != strlen(place->controller) ||
+	    memcmp(group->controllers.data, place->controller, group->controllers.size) != 0 ||
+	    memmem(group->path.data, group->path.size, "/..", 3))
 		return false;
-	found += 3;
-	size_t rest = text.size - (size_t)(found - text.data);
-	const char *end = memchr(found, '\n', rest);
-	if (!end || memmem(found, (size_t)(end - found), "/..", 3))
+	int length = snprintf(path, sizeof path, "%s%.*s/%s", place->mount, (int)group->path.size,
+			      group->path.data, place->file);
+	if (length < 0 || (size_t)length >= sizeof path)
 		return false;
-	int length = snprintf(path, size, "/sys/fs/cgroup%.*s/%s", (int)(end - found), found, name);
-	return length > 0 && (size_t)length < size;
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof text);
+	return size > 0 && memmem(text, (size_t)size, place->sign, strlen(place->sign));
 }
 
-static bool is_frozen_cgroup(const struct pss_collect *context)
+static bool is_in_frozen_group(const struct pss_collect *context)
 {
-	char path[PATH_MAX];
+	struct pss_cgroup group;
 
 	if (pss_procfs_read(context->proc_fd, "cgroup", context->scratch) < 0)
 		return false;
-	struct pss_text text = { scratch_text(context), context->scratch->size };
-	if (!cgroup_file(text, "cgroup.events", path, sizeof path) ||
-	    pss_procfs_read(AT_FDCWD, path, context->scratch) < 0)
-		return false;
-	return memmem(context->scratch->data, context->scratch->size, "frozen 1\n", 9) != NULL;
+	struct pss_text cursor = { scratch_text(context), context->scratch->size };
+	while (pss_cgroup_next(&cursor, &group) == 0)
+		for (size_t i = 0; i < sizeof frozen_places / sizeof frozen_places[0]; i++)
+			if (is_frozen_at(&frozen_places[i], &group))
+				return true;
+	return false;
 }
 
 static void fill_times(const struct pss_collect *context, uint64_t instant_realtime_ns,
@@ -272,7 +287,7 @@ int pss_collect_process(const struct pss_collect *context, uint64_t instant_real
 	fill_from_status(&record, &status);
 	if (is_not_dumpable(context, record.uid))
 		record.flags |= PSS_PROCESS_NOT_DUMPABLE;
-	if (is_frozen_cgroup(context))
+	if (is_in_frozen_group(context))
 		record.flags |= PSS_PROCESS_FROZEN;
 	record.flags |= context->process_flags;
 	if (context->process_state)
