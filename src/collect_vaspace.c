@@ -19,6 +19,7 @@
 #include "collect_image.h"
 #include "collect_unforked.h"
 #include "pagemap.h"
+#include "procfs_text.h"
 
 // Consecutive mappings of one file that may be one object: anonymous memory may lie between them.
 struct group {
@@ -35,6 +36,7 @@ struct space_pass {
 	int mem_fd;
 	struct pss_pagemap *pagemap; // NULL: resident pages can't be or need not be counted
 	uint32_t unforked_done;
+	uint64_t huge_bytes; // private, in huge pages, so far
 	struct group group;
 };
 
@@ -303,12 +305,56 @@ static int add_record(struct space_pass *pass, const struct pss_procfs_map *map,
 	return pss_section_add(pass->context->section, PSS_PART_REGIONS, record, sizeof *record);
 }
 
+static bool find_number(const struct pss_buf *text, const char *key, uint64_t *ret)
+{
+	struct pss_text rest = { (const char *)text->data, text->size };
+	struct pss_text line;
+
+	while (text_take_line(&rest, &line)) {
+		if (!text_take_prefix(&line, key))
+			continue;
+		text_skip_blanks(&line);
+		return text_take_number(&line, 10, ret);
+	}
+	return false;
+}
+
+// Huge pages in the pool that nobody has a right to.
+static uint64_t free_huge_bytes(void)
+{
+	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
+	uint64_t free_pages, reserved, size_kib;
+
+	if (pss_procfs_read(AT_FDCWD, "/proc/meminfo", &text) < 0 ||
+	    !find_number(&text, "HugePages_Free:", &free_pages) ||
+	    !find_number(&text, "HugePages_Rsvd:", &reserved) ||
+	    !find_number(&text, "Hugepagesize:", &size_kib) || free_pages <= reserved)
+		return 0;
+	return (free_pages - reserved) * size_kib * 1024;
+}
+
+// When the target rewrites a huge page that its clone shares, and the pool has none for the copy,
+// the kernel takes the page from the clone, where nothing but a hole is seen afterwards.
+static void check_huge(struct space_pass *pass, struct pss_region_record *record)
+{
+	if (!(record->flags & PSS_REGION_HUGETLB) || record->content != PSS_CONTENT_POINT_IN_TIME)
+		return;
+	pass->huge_bytes += record->resident_bytes < record->end - record->start
+				    ? record->resident_bytes
+				    : record->end - record->start;
+	if (pass->huge_bytes > free_huge_bytes())
+		record->content = PSS_CONTENT_MISSING;
+}
+
 static int add_region(struct space_pass *pass, const struct pss_procfs_map *map)
 {
 	struct pss_region_record record = make_record(pass, map);
 	int r = count_resident(pass, map, &record);
 
-	return r < 0 ? r : add_record(pass, map, &record);
+	if (r < 0)
+		return r;
+	check_huge(pass, &record);
+	return add_record(pass, map, &record);
 }
 
 static int next_map(struct pss_procfs_maps *maps, struct pss_procfs_map *map)
