@@ -166,8 +166,9 @@ static int find_threads(struct pss_tracee *tracee, uint32_t *found_ret)
 	return 0;
 }
 
-// Takes what threads that die while we seize leave behind: an execve waits for them to be gone, and
-// our seizing waits for the execve. Looked at first, for a wait would take a thread's stop as well.
+// Takes what threads that die while we seize leave behind, those that stood already too: an execve
+// waits for them to be gone, and our seizing waits for the execve. Looked at first, for a wait
+// would take a thread's stop as well.
 static void reap_the_dead(int signal, siginfo_t *cause, void *context)
 {
 	const struct pss_tracee *tracee = cause->si_value.sival_ptr;
@@ -180,7 +181,7 @@ static void reap_the_dead(int signal, siginfo_t *cause, void *context)
 		const int look = WEXITED | WNOHANG | WNOWAIT | __WALL;
 		siginfo_t info = { 0 };
 
-		if (thread->state == PSS_TRACEE_SEIZED &&
+		if (thread->state != PSS_TRACEE_NEW && thread->state != PSS_TRACEE_RELEASED &&
 		    waitid(P_PID, (id_t)thread->tid, &info, look) == 0 && info.si_pid &&
 		    info.si_code != CLD_TRAPPED && info.si_code != CLD_STOPPED)
 			(void)waitpid(thread->tid, NULL, WNOHANG | __WALL);

@@ -112,11 +112,11 @@ static const struct freezer version_2 = {
 	.has_registers = true,
 };
 
-static bool put(const char *folder, const char *file, const char *text)
+static bool put(const char *group, const char *file, const char *text)
 {
 	char path[256];
 
-	snprintf(path, sizeof(path), "%s/%s", folder, file);
+	snprintf(path, sizeof(path), "%s/%s", group, file);
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
 	bool is_done = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
 	if (fd >= 0)
@@ -124,19 +124,19 @@ static bool put(const char *folder, const char *file, const char *text)
 	return is_done;
 }
 
-static bool is_frozen(const struct freezer *freezer, const char *folder)
+static bool is_frozen(const struct freezer *freezer, const char *group)
 {
 	char path[256], *text;
 	bool is;
 
-	snprintf(path, sizeof(path), "%s/%s", folder, freezer->state);
+	snprintf(path, sizeof(path), "%s/%s", group, freezer->state);
 	text = harness_read_file(path);
 	is = text && strstr(text, freezer->frozen);
 	free(text);
 	return is;
 }
 
-static bool make_group(const struct freezer *freezer, pid_t pid, char folder[128])
+static bool make_group(const struct freezer *freezer, pid_t pid, char path_ret[128])
 {
 	char number[16];
 
@@ -144,25 +144,25 @@ static bool make_group(const struct freezer *freezer, pid_t pid, char folder[128
 	for (int i = 0; freezer->mounts[i]; i++) {
 		char path[256];
 
-		snprintf(folder, 128, "%s/procsnap-test-%d", freezer->mounts[i], getpid());
-		if (mkdir(folder, 0755) < 0)
+		snprintf(path_ret, 128, "%s/procsnap-test-%d", freezer->mounts[i], getpid());
+		if (mkdir(path_ret, 0755) < 0)
 			continue;
-		snprintf(path, sizeof(path), "%s/%s", folder, freezer->file);
-		if (access(path, F_OK) == 0 && put(folder, "cgroup.procs", number))
+		snprintf(path, sizeof(path), "%s/%s", path_ret, freezer->file);
+		if (access(path, F_OK) == 0 && put(path_ret, "cgroup.procs", number))
 			return true;
-		rmdir(folder);
+		rmdir(path_ret);
 	}
 	return false;
 }
 
-static void freeze(const struct freezer *freezer, const char *folder)
+static void freeze(const struct freezer *freezer, const char *path)
 {
 	uint64_t since = harness_now_ns();
 
-	assert_true(put(folder, freezer->file, freezer->freeze));
-	while (!is_frozen(freezer, folder)) {
+	assert_true(put(path, freezer->file, freezer->freeze));
+	while (!is_frozen(freezer, path)) {
 		if (harness_is_past(since, HARNESS_PATIENCE_MS))
-			harness_fail("%s does not freeze", folder);
+			harness_fail("%s does not freeze", path);
 		harness_breathe();
 	}
 }
@@ -218,17 +218,38 @@ static void assert_states_captured(const struct target *target, bool has_registe
 	harness_free_snapshot(snapshot);
 }
 
+// What a test froze, so that nothing stays frozen if it fails.
+static char folder[128];
+static const struct freezer *frozen;
+static pid_t frozen_pid;
+
+static int thaw(void **state)
+{
+	uint64_t since = harness_now_ns();
+
+	(void)state;
+	if (!frozen)
+		return 0;
+	kill(frozen_pid, SIGKILL);
+	(void)put(folder, frozen->file, frozen->thaw);
+	frozen = NULL;
+	while (rmdir(folder) < 0 && !harness_is_past(since, HARNESS_PATIENCE_MS))
+		harness_breathe();
+	return 0;
+}
+
 static void assert_frozen_group(const struct freezer *freezer)
 {
 	_cleanup_target_ struct target *target = target_start("plain", NULL);
 	struct patient *patient, *thawed = patient_record(target->pid);
-	char folder[128];
 
 	if (!make_group(freezer, target->pid, folder)) {
 		print_message("no group with %s can be made\n", freezer->file);
 		patient_free(thawed);
 		skip();
 	}
+	frozen = freezer;
+	frozen_pid = target->pid;
 	freeze(freezer, folder);
 	patient = patient_record(target->pid);
 	uint64_t beats = target_counters(target).beats;
@@ -244,10 +265,6 @@ static void assert_frozen_group(const struct freezer *freezer)
 	target_assert_unharmed(target);
 	patient_free(patient);
 	patient_free(thawed);
-	kill(target->pid, SIGKILL);
-	uint64_t since = harness_now_ns();
-	while (rmdir(folder) < 0 && !harness_is_past(since, HARNESS_PATIENCE_MS))
-		harness_breathe();
 }
 
 static void in_a_frozen_group_of_version_1(void **state)
@@ -267,8 +284,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_thread_in_d_state_is_marked_and_the_rest_captured),
 		cmocka_unit_test(a_job_stopped_by_sigttin_stays_stopped),
-		cmocka_unit_test(in_a_frozen_group_of_version_1),
-		cmocka_unit_test(in_a_frozen_group_of_version_2),
+		cmocka_unit_test_teardown(in_a_frozen_group_of_version_1, thaw),
+		cmocka_unit_test_teardown(in_a_frozen_group_of_version_2, thaw),
 	};
 
 	harness_begin("test_hazard_stops", 100);
