@@ -100,6 +100,9 @@ int pss_api_process_fail(struct pss_diag *diag, int error, const char *what, HAN
 			       "%s: the process of handle %#lx has ended, or is in a PID namespace "
 			       "that cannot be seen from here",
 			       what, (unsigned long)(uintptr_t)handle);
+	} else if (error == -EOPNOTSUPP) {
+		(void)pss_fail(diag, error, "%s: there is no /proc", what);
+		pss_diag_hint(diag, "mount -t proc proc /proc");
 	}
 	return pss_fail(diag, error, "%s: cannot tell the process of handle %#lx", what,
 			(unsigned long)(uintptr_t)handle);

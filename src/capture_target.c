@@ -101,8 +101,15 @@ int pss_target_open(int pidfd, struct pss_diag *diag, struct pss_target *ret)
 		r = -ESRCH;
 	if (r == 0)
 		r = open_space(&target);
-	if (r < 0)
-		return pss_fail(diag, r, "cannot look at process %d", target.pid);
+	if (r < 0) {
+		bool is_hidden = target.proc_fd < 0 && pidfd >= 0 && is_alive(pidfd);
+
+		r = pss_fail(diag, r, "cannot look at process %d", target.pid);
+		if (is_hidden)
+			pss_diag_hint(diag, "it is alive, but /proc does not show it: mount /proc "
+					    "for this PID namespace, and without hidepid");
+		return r;
+	}
 	*ret = target;
 	target = PSS_TARGET_EMPTY;
 	return 0;

@@ -296,8 +296,8 @@ int pss_procfs_pid_of_pidfd(int pidfd, pid_t *ret)
 		return -EBADF;
 	(void)snprintf(path, sizeof path, "/proc/self/fdinfo/%d", pidfd);
 	r = pss_procfs_read(AT_FDCWD, path, &text);
-	if (r == -ENOENT)
-		return -EBADF;
+	if (r == -ENOENT) // of the number, or of all of /proc
+		return access("/proc/self", F_OK) < 0 ? -EOPNOTSUPP : -EBADF;
 	if (r < 0)
 		return r;
 	if (pss_procfs_parse_fdinfo_pid((const char *)text.data, text.size, &pid) < 0)
