@@ -97,14 +97,38 @@ static void assert_no_silent_hole(HPSS snapshot, uint64_t memory, bool is_enough
 	}
 }
 
+static unsigned long pool_before;
+static bool is_pool_changed;
+
+// So that a test that fails keeps no memory from others.
+static int give_pool_back(void **state)
+{
+	(void)state;
+	if (is_pool_changed)
+		(void)set_pool(pool_before);
+	is_pool_changed = false;
+	return 0;
+}
+
+static unsigned long free_pages(void)
+{
+	char *text = harness_read_file("/proc/meminfo");
+	char *line = text ? strstr(text, "HugePages_Free:") : NULL;
+	unsigned long pages = line ? strtoul(line + 15, NULL, 10) : 0;
+
+	free(text);
+	return pages;
+}
+
+// A pool where the target's pages are free, and @more.
 static void with_pool_of(unsigned long more, bool is_enough)
 {
-	unsigned long before = read_pool();
-	struct target *target;
+	_cleanup_target_ struct target *target = NULL;
 
-	if (geteuid() != 0 || !set_pool(before + PAGES + more)) {
+	pool_before = read_pool();
+	is_pool_changed = true;
+	if (geteuid() != 0 || !set_pool(pool_before - free_pages() + PAGES + more)) {
 		print_message("no pool of huge pages\n");
-		(void)set_pool(before);
 		skip();
 	}
 	target = target_start("huge_pages", "3", NULL);
@@ -116,8 +140,6 @@ static void with_pool_of(unsigned long more, bool is_enough)
 	assert_no_silent_hole(snapshot, target_value(target, "memory"), is_enough);
 	harness_free_snapshot(snapshot);
 	target_assert_unharmed(target);
-	target_stop(target);
-	(void)set_pool(before);
 }
 
 static void a_pool_used_up_leaves_no_silent_hole(void **state)
@@ -164,8 +186,9 @@ static void a_dump_is_as_large_as_what_is_resident(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_pool_used_up_leaves_no_silent_hole),
-		cmocka_unit_test(a_pool_with_room_for_the_copies_keeps_all),
+		cmocka_unit_test_teardown(a_pool_used_up_leaves_no_silent_hole, give_pool_back),
+		cmocka_unit_test_teardown(a_pool_with_room_for_the_copies_keeps_all,
+					  give_pool_back),
 		cmocka_unit_test(a_dump_is_as_large_as_what_is_resident),
 	};
 
