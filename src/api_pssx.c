@@ -247,7 +247,7 @@ static int begin_guard(const struct pss_section *section, uint64_t reserve, stru
 
 	if (pss_target_open_pid(process->pid, process->start_ticks, &target) < 0)
 		return 0;
-	int r = pss_guard_begin(target.space_fd, reserve, &export->guard);
+	int r = pss_guard_begin(target.space_fd, reserve, diag, &export->guard);
 	if (r < 0)
 		return pss_fail(diag, r, "cannot watch over the memory of process %d", target.pid);
 	pss_guard_set_clone(export->guard, clone->pid, clone->start_ticks);

@@ -366,7 +366,7 @@ static int begin_guard(struct capture *capture)
 	int r = pss_target_check_memory(target, reserve, capture->diag);
 	if (r < 0)
 		return r;
-	r = pss_guard_begin(target->space_fd, reserve, &capture->guard);
+	r = pss_guard_begin(target->space_fd, reserve, capture->diag, &capture->guard);
 	if (r < 0)
 		return pss_fail(capture->diag, r, "cannot watch over the memory of process %d",
 				target->pid);

@@ -180,10 +180,10 @@ struct pss_guard {
 /**
  * Begins to watch over the process; @space_fd is the folder of a thread of it that has the address
  * space. The watcher has a table of descriptors of its own: nothing of it is seen in the host's. It
- * ends with the calling thread. The caller owns *ret, which is a mapping. Errors of reading and of
- * clone(2).
+ * ends with the calling thread. The caller owns *ret, which is a mapping. Errors of reading, of
+ * clone(2) and of pss_helper_check_namespace(), of which only the last comes with its words.
  */
-int pss_guard_begin(int space_fd, uint64_t reserve, struct pss_guard **ret);
+int pss_guard_begin(int space_fd, uint64_t reserve, struct pss_diag *diag, struct pss_guard **ret);
 
 /** Whether it has given the clone up, for whoever works on meanwhile. NULL: it has not. */
 bool pss_guard_has_given_up(const struct pss_guard *guard);

@@ -394,12 +394,14 @@ static void destroy(struct pss_guard *guard)
 	(void)munmap(base, GUARD_SIZE + STACK_SIZE);
 }
 
-int pss_guard_begin(int space_fd, uint64_t reserve, struct pss_guard **ret)
+int pss_guard_begin(int space_fd, uint64_t reserve, struct pss_diag *diag, struct pss_guard **ret)
 {
 	_cleanup_guard_ struct pss_guard *guard = NULL;
 	_cleanup_close_ int root_fd = -EBADF;
-	int r = create(&guard);
+	int r = pss_helper_check_namespace(diag);
 
+	if (r == 0)
+		r = create(&guard);
 	if (r == 0)
 		r = prepare(guard, space_fd, reserve, &root_fd);
 	if (r == 0) {

@@ -155,33 +155,39 @@ static int run(enum pss_helper_kind kind, struct helper *helper)
 	return pid < 0 ? pid : 0;
 }
 
-int pss_helper_check_namespace(void)
+static bool is_namespace_kept(void)
 {
 	struct stat own, of_children;
 
 	// Without /proc, or a kernel with namespaces, there is nothing to be told.
 	if (stat("/proc/thread-self/ns/pid", &own) < 0)
-		return 0;
+		return true;
 	// There is none to be looked at as long as it has no process.
 	if (stat("/proc/thread-self/ns/pid_for_children", &of_children) < 0)
-		return errno == ENOENT ? -EOPNOTSUPP : 0;
-	return own.st_ino == of_children.st_ino ? 0 : -EOPNOTSUPP;
+		return errno != ENOENT;
+	return own.st_ino == of_children.st_ino;
+}
+
+int pss_helper_check_namespace(struct pss_diag *diag)
+{
+	if (is_namespace_kept())
+		return 0;
+	(void)pss_fail(diag, -EOPNOTSUPP,
+		       "cannot start a helper: children of this thread are put into another PID "
+		       "namespace");
+	pss_diag_hint(diag,
+		      "it has called unshare or setns; call from another thread, or before that");
+	return -EOPNOTSUPP;
 }
 
 int pss_helper_run(enum pss_helper_kind kind, int (*work)(void *context), void *context,
 		   struct pss_diag *diag, int *result_ret)
 {
 	_cleanup_(stack_deinit) struct stack stack = { NULL };
-	int r = pss_helper_check_namespace();
+	int r = pss_helper_check_namespace(diag);
 
-	if (r < 0) {
-		(void)pss_fail(diag, r,
-			       "cannot start a tracing helper: children of this thread "
-			       "are put into another PID namespace");
-		pss_diag_hint(diag, "it has called unshare or setns; call from another thread, "
-				    "or before that");
+	if (r < 0)
 		return r;
-	}
 	r = stack_init(&stack);
 	if (r < 0)
 		return pss_fail(diag, r, "cannot map a stack for the tracing helper");

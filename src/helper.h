@@ -20,11 +20,11 @@ enum pss_helper_kind {
 };
 
 /**
- * -EOPNOTSUPP if a child of the calling thread would be in another PID namespace, after
+ * -EOPNOTSUPP, and why, if a child of the calling thread would be in another PID namespace, after
  * unshare(CLONE_NEWPID) or setns(2): as a helper it would see none of our processes, and as the
  * first one there it would take the namespace with it when it ends.
  */
-int pss_helper_check_namespace(void);
+int pss_helper_check_namespace(struct pss_diag *diag);
 
 /**
  * Runs @work(@context) in a helper and waits for it; *result_ret is what it returned. The helper

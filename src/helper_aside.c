@@ -165,7 +165,7 @@ int pss_helper_aside_start(int dir_fd, struct pss_helper_aside *ret)
 	struct helper_aside *shared;
 	uint64_t mask;
 
-	if (pss_helper_check_namespace() < 0)
+	if (pss_helper_check_namespace(NULL) < 0)
 		return -EOPNOTSUPP;
 	shared = map_stack(&aside);
 	if (!shared)

@@ -42,6 +42,7 @@ static void *idle(void *arg)
 static void begin(void)
 {
 	int fd = memfd_create("counters", 0);
+	char parent[16];
 	sigset_t mask;
 
 	if (fd < 0 || ftruncate(fd, sizeof(*counters)) < 0 || dup2(fd, COUNTERS_FD) < 0)
@@ -50,15 +51,20 @@ static void begin(void)
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGUSR2);
 	sigprocmask(SIG_SETMASK, &mask, NULL);
-	setenv("PROCSNAP_EXECS", "1", 1);
+	snprintf(parent, sizeof(parent), "%d", getppid());
+	setenv("PROCSNAP_EXECS", parent, 1);
 }
 
 int main(int argc, char **argv)
 {
-	bool is_first = !getenv("PROCSNAP_EXECS");
+	const char *parent = getenv("PROCSNAP_EXECS");
+	bool is_first = !parent;
 
 	arguments = argv;
 	target_begin();
+	// What a thread asks for does not outlive its execve: the parent may be gone by now.
+	if (parent && getppid() != atoi(parent))
+		return 1;
 	// A child whose parent has executed another program since tells its end by SIGCHLD.
 	signal(SIGCHLD, SIG_DFL);
 	if (is_first)

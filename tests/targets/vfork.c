@@ -9,8 +9,17 @@
 static int child_pipe[2];
 static _Atomic uint64_t released;
 
+// The child, which shares the memory but has to end with its parent all the same.
+static void end_with(pid_t parent)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(1);
+}
+
 static void *wait_in_vfork(void *arg)
 {
+	pid_t parent = getpid();
 	char byte;
 	pid_t pid;
 	int status;
@@ -18,6 +27,7 @@ static void *wait_in_vfork(void *arg)
 	(void)arg;
 	pid = vfork();
 	if (pid == 0) {
+		end_with(parent);
 		while (syscall(SYS_read, child_pipe[0], &byte, 1) < 0)
 			;
 		_exit(0);
@@ -52,12 +62,14 @@ static void wait_for_child(void)
 // The child reads the command, for its parent can't.
 static void wait_as_leader(void)
 {
+	pid_t parent = getpid();
 	pid_t pid = vfork();
 	int status;
 
 	if (pid == 0) {
 		char byte;
 
+		end_with(parent);
 		while (syscall(SYS_read, STDIN_FILENO, &byte, 1) == 1 && byte != '\n')
 			;
 		_exit(0);

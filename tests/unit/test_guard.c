@@ -408,7 +408,7 @@ static void a_watcher_of_ones_own_sees_memory_shrink(void **state)
 
 	(void)state;
 	// It looks at the real machine.
-	assert_int_equal(pss_guard_begin(proc_fd, 1, &guard), 0);
+	assert_int_equal(pss_guard_begin(proc_fd, 1, NULL, &guard), 0);
 	assert_true(guard->watcher > 0);
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), 0); // it is not seen among the children
 	pss_guard_set_clone(guard, victim.pid, start_of(victim.pid));
@@ -416,7 +416,7 @@ static void a_watcher_of_ones_own_sees_memory_shrink(void **state)
 	assert_true(is_alive(&victim));
 
 	// Another process under the number of the clone is none.
-	assert_int_equal(pss_guard_begin(proc_fd, UINT64_MAX / 2, &guard), 0);
+	assert_int_equal(pss_guard_begin(proc_fd, UINT64_MAX / 2, NULL, &guard), 0);
 	pss_guard_set_clone(guard, victim.pid, start_of(victim.pid) + 1);
 	while (!__atomic_load_n(&guard->watch.is_over, __ATOMIC_ACQUIRE))
 		(void)sched_yield();
@@ -424,7 +424,7 @@ static void a_watcher_of_ones_own_sees_memory_shrink(void **state)
 	assert_true(is_alive(&victim));
 
 	// More than there is.
-	assert_int_equal(pss_guard_begin(proc_fd, UINT64_MAX / 2, &guard), 0);
+	assert_int_equal(pss_guard_begin(proc_fd, UINT64_MAX / 2, NULL, &guard), 0);
 	pss_guard_set_clone(guard, victim.pid, start_of(victim.pid));
 	wait_for_end(&victim);
 	assert_true(pss_guard_has_given_up(guard));
