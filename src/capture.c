@@ -336,7 +336,7 @@ static int take_in_helper(void *context)
 {
 	struct capture *capture = context;
 	int r = take_snapshot(capture);
-	pid_t zombie = capture->clone.inject.tid > 0 ? capture->clone.record.target_pid_ns_pid : 0;
+	pid_t zombie = r < 0 ? capture->clone.record.target_pid_ns_pid : 0;
 
 	(void)pss_inject_end(&capture->inject);
 	pss_tracee_end(&capture->tracee);

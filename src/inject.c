@@ -438,22 +438,24 @@ static int refuse_clone(struct pss_inject *inject, int error)
 }
 
 // One try. The kernel takes a clone back, with a code that asks for another, if a stop signal or
-// its end was on the way.
+// its end was on the way. A clone that has died at once has a number all the same, by which the
+// target has to reap it.
 static int try_clone(struct pss_inject *inject, struct pss_inject *clone_ret, int64_t *result_ret)
 {
 	const uint64_t arguments[6] = { CLONE_FILES, inject->exit_frame };
 	bool has_cloned = false;
+	int met = 0;
 	int r = enter_call(inject, inject->frame, SYS_clone, arguments);
 
 	if (r == 0)
 		r = run_on(inject, true, &has_cloned);
-	if (r == 0 && has_cloned)
-		r = meet_clone(inject, clone_ret);
-	if (r == 0 && has_cloned)
+	if (r == 0 && has_cloned) {
+		met = meet_clone(inject, clone_ret);
 		r = run_to_edge_of_call(inject);
+	}
 	if (r == 0)
 		r = read_result(inject, result_ret);
-	return r;
+	return r < 0 ? r : met;
 }
 
 int pss_inject_clone(struct pss_inject *inject, struct pss_inject *clone_ret, pid_t *own_pid_ret)
@@ -468,12 +470,11 @@ int pss_inject_clone(struct pss_inject *inject, struct pss_inject *clone_ret, pi
 			break;
 	}
 	inject->deadline_ms = CALL_DEADLINE_MS;
+	if (result > 0)
+		*own_pid_ret = (pid_t)result;
 	if (r < 0)
 		return pss_fail(inject->diag, r, "cloning process %d did not end", inject->pid);
-	if (result < 0)
-		return refuse_clone(inject, (int)result);
-	*own_pid_ret = (pid_t)result;
-	return 0;
+	return result < 0 ? refuse_clone(inject, (int)result) : 0;
 }
 
 // From wherever a call has left it to a signal-delivery stop: only from there does the kernel's own

@@ -165,8 +165,8 @@ int pss_inject_give(struct pss_inject *inject, struct pss_inject_gift *gift, int
 
 /**
  * clone(CLONE_FILES) onto the exit frame, exit signal 0. The clone is traced by us and stopped as
- * *clone_ret, ready for pss_inject_call(); its pid as the target counts is *own_pid_ret. Errors are
- * clone's.
+ * *clone_ret, ready for pss_inject_call(); its pid as the target counts is *own_pid_ret. That is
+ * also written on failure, if there was a clone and it has died at once. Errors are clone's.
  */
 int pss_inject_clone(struct pss_inject *inject, struct pss_inject *clone_ret, pid_t *own_pid_ret);
 

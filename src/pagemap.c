@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/checked.h"
@@ -54,11 +53,9 @@ struct pm_scan_arg {
 
 enum { ENTRIES_AT_ONCE = 2048 };
 
-// Walked at once, with the lock of the address space held: some 50 us if all of it is there. Where
-// little is there (programs reserve terabytes) more is walked, up to the second size.
-#define HUGE_SCAN_BYTES      (UINT64_C(64) << 20)
-#define HUGE_SCAN_BYTES_MOST (UINT64_C(1) << 30)
-#define HUGE_SCAN_SHORT_NS   20000
+// Pages walked at once, with the lock of the address space held: some 50 us. What is not there is
+// passed over without being counted (programs reserve terabytes).
+enum { HUGE_SCAN_PAGES = 16384 };
 
 void pss_pagemap_init(struct pss_pagemap *pagemap, int pagemap_fd)
 {
@@ -255,15 +252,7 @@ int pss_pagemap_resident(struct pss_pagemap *pagemap, uint64_t start, uint64_t e
 	return 0;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now = { 0 };
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-// Pages of huge pages, and neither of a file nor the kernel's zeroes.
+// Pages that are there and neither of a file nor the kernel's zeroes, and which of them are huge.
 static int scan_huge(int fd, uint64_t start, uint64_t end, struct page_region *regions,
 		     uint64_t *walk_end_ret)
 {
@@ -273,8 +262,9 @@ static int scan_huge(int fd, uint64_t start, uint64_t end, struct page_region *r
 		.end = end,
 		.vec = (uintptr_t)regions,
 		.vec_len = PSS_PAGEMAP_BATCH,
+		.max_pages = HUGE_SCAN_PAGES,
 		.category_inverted = PAGE_IS_FILE | PAGE_IS_PFNZERO,
-		.category_mask = PAGE_IS_HUGE | PAGE_IS_FILE | PAGE_IS_PFNZERO,
+		.category_mask = PAGE_IS_PRESENT | PAGE_IS_FILE | PAGE_IS_PFNZERO,
 		.return_mask = PAGE_IS_HUGE,
 	};
 	int count;
@@ -289,14 +279,11 @@ static int scan_huge(int fd, uint64_t start, uint64_t end, struct page_region *r
 int pss_pagemap_huge(int pagemap_fd, uint64_t start, uint64_t end, uint64_t *bytes_ret)
 {
 	struct page_region regions[PSS_PAGEMAP_BATCH];
-	uint64_t piece = HUGE_SCAN_BYTES;
 	uint64_t bytes = 0;
 
 	while (start < end) {
-		uint64_t until = end - start > piece ? start + piece : end;
-		uint64_t begun = now_ns();
 		uint64_t walked = 0;
-		int count = scan_huge(pagemap_fd, start, until, regions, &walked);
+		int count = scan_huge(pagemap_fd, start, end, regions, &walked);
 
 		if (count < 0)
 			return count;
@@ -304,12 +291,9 @@ int pss_pagemap_huge(int pagemap_fd, uint64_t start, uint64_t end, uint64_t *byt
 		if (walked <= start)
 			return -EIO;
 		for (int i = 0; i < count; i++)
-			bytes += regions[i].end - regions[i].start;
+			if (regions[i].categories & PAGE_IS_HUGE)
+				bytes += regions[i].end - regions[i].start;
 		start = walked;
-		if (now_ns() - begun > HUGE_SCAN_SHORT_NS)
-			piece = HUGE_SCAN_BYTES;
-		else if (piece < HUGE_SCAN_BYTES_MOST)
-			piece *= 2;
 	}
 	*bytes_ret = bytes;
 	return 0;

@@ -100,4 +100,4 @@ nsenter --target "$hiding" --pid --mount "${nobody[@]}" env LD_LIBRARY_PATH=/app
 box without "$PWD/app/container" -m "$PWD/without.root" -b "$PWD/app:app" -P none \
 	/bin/sh -c 'echo ready; exec sleep 600'
 nsenter --target "$without" --mount env LD_LIBRARY_PATH=/app /app/procsnap dump "$without" -o - 2>&1 |
-	sed "s/$without/PID/" || true
+	sed -n "s/$without/PID/; /^procsnap/p" || true # sanitizers have words of their own there

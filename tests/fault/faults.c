@@ -62,6 +62,8 @@ const struct fault_call fault_calls[] = {
 	CALL(linkat, ENOSPC, OF_PATHS, EDQUOT, EEXIST, EIO, EMLINK, ENOENT, EPERM, EROFS, EXDEV),
 	CALL(unlinkat, EIO, OF_PATHS, EBUSY, EISDIR, ENOENT, EPERM, EROFS),
 	CALL(faccessat, ENOENT, OF_PATHS, EIO, EPERM, EROFS, ETXTBSY),
+	CALL(faccessat2, ENOENT, OF_PATHS, EIO, EPERM, EROFS, ETXTBSY),
+	CALL(openat2, EMFILE, OF_PATHS, E2BIG, EAGAIN, ENFILE, ENOENT, EXDEV),
 #ifdef SYS_access
 	CALL(access, ENOENT, OF_PATHS, EIO, EPERM, EROFS, ETXTBSY),
 #endif
@@ -97,6 +99,7 @@ const struct fault_call fault_calls[] = {
 	CALL(clock_gettime, EINVAL, EACCES, EFAULT, ENODEV, ENOTSUP, EPERM),
 	CALL(nanosleep, EINTR, EFAULT, EINVAL),
 	CALL(sched_getaffinity, ESRCH, EFAULT, EINVAL, EPERM),
+	CALL(sched_setscheduler, EPERM, EINVAL, ESRCH),
 	CALL(prctl, EINVAL, EACCES, EBADF, EBUSY, EFAULT, ENODEV, ENXIO, EOPNOTSUPP, EPERM, ERANGE),
 	CALL(prlimit64, EPERM, EFAULT, EINVAL, ESRCH),
 	CALL(kill, EPERM, EINVAL, ESRCH),
@@ -107,7 +110,6 @@ const struct fault_call fault_calls[] = {
 #endif
 	CALL(getrandom, EAGAIN, EFAULT, EINTR, EINVAL, ENOSYS),
 	CALL(futex, EAGAIN, EINTR, ETIMEDOUT),
-	EXCUSED(openat2, "made only where a capture has failed, to find out why"),
 	EXCUSED(getpid, "always succeeds, says its manual page"),
 	EXCUSED(getppid, "always succeeds, says its manual page"),
 	EXCUSED(gettid, "always succeeds, says its manual page"),

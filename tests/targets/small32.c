@@ -45,7 +45,7 @@ __attribute__((noreturn)) void _start(void);
 
 void _start(void)
 {
-	char byte;
+	char byte = 0;
 
 	call(CALL_PRCTL, SET_PDEATHSIG, (void *)KILL, 0);
 	say_ready();
