@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Hazards of threads: those inside restartable sequences, a thousand of which half are born and die
 // all the time, and those that execute another program in the middle of a capture.
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "harness.h"
@@ -28,7 +28,7 @@ static bool try_capture(const struct target *target, const char *reason)
 	DWORD code = PssCaptureSnapshot(target_handle(target), FULL, CONTEXT_ALL, &snapshot);
 
 	if (code == ERROR_SUCCESS) {
-		// Not by the harness: of a program that executes another there is no record.
+		// No record of the patient: another program has other text.
 		assert_success(PssFreeSnapshot(GetCurrentProcess(), snapshot));
 		return true;
 	}
@@ -56,6 +56,22 @@ static void a_leader_stopped_in_a_sequence_begins_it_anew(void **state)
 			harness_fail("after capture %d the leader went on where it was", i);
 	}
 	target_assert_unharmed(target);
+}
+
+// Whether a thread lives on: one that is on its way out is still listed for a while.
+static bool lives_on(pid_t pid, pid_t tid)
+{
+	const unsigned exiting = 0x4; // the kernel's PF_EXITING
+	unsigned flags = exiting;
+	char path[64], *text, *end;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", pid, tid);
+	text = harness_read_file(path);
+	end = text ? strrchr(text, ')') : NULL;
+	if (end && sscanf(end, ") %*c %*d %*d %*d %*d %*d %u", &flags) != 1)
+		harness_fail("%s: %s", path, text);
+	free(text);
+	return !(flags & exiting);
 }
 
 // The threads of a snapshot, by number.
@@ -87,10 +103,7 @@ static void of_a_thousand_threads_none_is_missed(void **state)
 		unsigned stayed = 0;
 
 		for (size_t t = 0; t < count && t < 8192; t++) {
-			char path[64];
-
-			snprintf(path, sizeof(path), "/proc/%d/task/%d", target->pid, before[t]);
-			if (access(path, F_OK) < 0)
+			if (!lives_on(target->pid, before[t]))
 				continue;
 			stayed++;
 			if (!marks[before[t]])
@@ -105,26 +118,35 @@ static void of_a_thousand_threads_none_is_missed(void **state)
 	target_assert_unharmed(target);
 }
 
-// The counters are another mapping in each program, and one file in all.
-static struct harness_counters read_counters(const struct target *target)
+// The counters are another mapping in each program, and one file in all. While a worker executes,
+// the leader has no descriptors: so our own.
+static int counters_fd;
+
+static void open_counters(const struct target *target)
+{
+	uint64_t since = harness_now_ns();
+
+	while ((counters_fd = (int)syscall(SYS_pidfd_getfd, target->pidfd,
+					   (int)target_value(target, "counters_fd"), 0)) < 0) {
+		if (harness_is_past(since, HARNESS_PATIENCE_MS))
+			harness_fail("no counters of process %d", target->pid);
+		harness_breathe();
+	}
+}
+
+static struct harness_counters read_counters(void)
 {
 	struct harness_counters counters;
-	char path[64];
 
-	snprintf(path, sizeof(path), "/proc/%d/fd/%d", target->pid,
-		 (int)target_value(target, "counters_fd"));
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || pread(fd, &counters, sizeof(counters), 0) != sizeof(counters))
-		harness_fail("%s: the target is gone", path);
-	close(fd);
+	assert_int_equal(pread(counters_fd, &counters, sizeof(counters), 0), sizeof(counters));
 	return counters;
 }
 
-static void wait_for_programs(const struct target *target, unsigned count)
+static void wait_for_programs(unsigned count)
 {
-	uint64_t since = harness_now_ns(), first = read_counters(target).beats;
+	uint64_t since = harness_now_ns(), first = read_counters().beats;
 
-	while (read_counters(target).beats < first + count) {
+	while (read_counters().beats < first + count) {
 		if (harness_is_past(since, HARNESS_PATIENCE_MS))
 			harness_fail("no other program is executed any more");
 		harness_breathe();
@@ -137,16 +159,18 @@ static void assert_execs_survive(const char *who)
 	uint64_t since = harness_now_ns();
 	unsigned done = 0, tries = 0;
 
+	open_counters(target);
 	while (tries < EXEC_CAPTURES && !(tries > 10 && harness_is_past(since, EXEC_MS))) {
 		done += try_capture(target, NULL);
 		tries++;
 	}
 	print_message("%u of %u captures worked while the %s executes\n", done, tries, who);
 	assert_true(done > tries / 2);
-	wait_for_programs(target, 5);
-	assert_int_equal(read_counters(target).wrong, 0);
-	assert_int_equal(read_counters(target).eintr, 0);
+	wait_for_programs(5);
+	assert_int_equal(read_counters().wrong, 0);
+	assert_int_equal(read_counters().eintr, 0);
 	assert_false(patient_is_traced(target->pid));
+	close(counters_fd);
 }
 
 static void a_target_that_executes_itself_goes_on(void **state)
