@@ -74,7 +74,7 @@ static int check_flags(uint32_t flags, struct pss_diag *diag)
 static int capture(HANDLE process, struct pss_capture_request *request,
 		   const PSSX_CAPTURE_OPTIONS *options, struct pss_diag *diag, HPSS *ret)
 {
-	PSSX_CAPTURE_OPTIONS taken;
+	PSSX_CAPTURE_OPTIONS taken = { 0 };
 	struct pss_guard *guard = NULL;
 	pid_t pid;
 	int fd;

@@ -6,16 +6,16 @@
 
 long pss_arch_raw_call(long number, const uint64_t arguments[6])
 {
-	register uint64_t r10 __asm__("r10") = arguments[3];
-	register uint64_t r8 __asm__("r8") = arguments[4];
-	register uint64_t r9 __asm__("r9") = arguments[5];
 	long result;
 
-	__asm__ volatile("syscall"
+	__asm__ volatile("movq 24(%[rest]), %%r10\n\t"
+			 "movq 32(%[rest]), %%r8\n\t"
+			 "movq 40(%[rest]), %%r9\n\t"
+			 "syscall"
 			 : "=a"(result)
-			 : "a"(number), "D"(arguments[0]), "S"(arguments[1]), "d"(arguments[2]),
-			   "r"(r10), "r"(r8), "r"(r9)
-			 : "rcx", "r11", "memory");
+			 : "a"(number), "D"(arguments[0]), "S"(arguments[1]),
+			   "d"(arguments[2]), [rest] "r"(arguments)
+			 : "rcx", "r8", "r9", "r10", "r11", "memory");
 	return result;
 }
 

@@ -214,7 +214,7 @@ static int end_group(struct space_pass *pass)
 {
 	struct group group = pass->group;
 	struct pss_region_record facts = { 0 };
-	struct pss_image image;
+	struct pss_image image = { 0 };
 
 	pass->group = (struct group){ 0 };
 	if (group.count == 0 || !(group.is_executable || (group.count > 1 && !group.is_shared)))

@@ -281,7 +281,7 @@ static uint64_t mib(uint64_t bytes)
 int pss_guard_conclude(const struct pss_guard_watch *watch, pid_t pid, int error,
 		       struct pss_diag *diag)
 {
-	struct pss_diag unused;
+	struct pss_diag unused = { 0 };
 
 	if (watch->reason == PSS_GUARD_NO_REASON)
 		return error;
