@@ -47,6 +47,9 @@ eu-readelf -n host.core | grep -c "pid: $boxed," | sed 's/^/notes with our numbe
 eu-unstrip -n --core host.core | awk '/\/app\/plain/ { print "build ID", $2 != "-" ? "found" : "lost" }'
 opened host.core "$boxed" "/proc/$boxed/root"
 "$command" show "$boxed" | grep -E '^(PID|User|Executable)' | sed "s/$boxed/PID/"
+# As an upgrade does it: the file under that name is another one from now on.
+cp app/plain app/renewed
+mv app/renewed app/plain
 "$command" show "$boxed" --memory | grep -c 'image .*/app/plain' | sed 's/^/pieces of its image: /'
 "$command" show "$boxed" --threads | grep -cE '^ *[0-9]+ (plain|rewriter|sleeper)' | sed 's/^/threads: /'
 harmless "$boxed"

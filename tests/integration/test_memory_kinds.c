@@ -2,9 +2,12 @@
 // Every sort of memory in a snapshot: what it holds after the target has changed everything, what
 // the snapshot says it is worth, and that reservations and thousands of mappings cost what they
 // should.
+#include <elf.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "../targets/memory_kinds.h"
 #include "harness.h"
@@ -127,10 +130,70 @@ static void the_snapshot_says_what_bytes_are_worth(void **state)
 	}
 	assert_true(find_region(snapshot, target_value(target, "dont_dump"), &region));
 	assert_true(region.Flags & PSSX_REGION_DONT_DUMP);
-	// Not in the clone: either not listed, or said to be missing.
-	if (find_region(snapshot, target_value(target, "dont_fork"), &region))
-		assert_int_equal(region.Content, PSSX_CONTENT_MISSING);
+	// Not in the clone, and said to be missing there.
+	assert_true(find_region(snapshot, target_value(target, "dont_fork"), &region));
+	assert_int_equal(region.Content, PSSX_CONTENT_MISSING);
 	harness_free_snapshot(snapshot);
+}
+
+// The bytes of @address in the core, NULL if it has none.
+static const void *find_in_core(const uint8_t *core, uint64_t address)
+{
+	const Elf64_Ehdr *header = (const void *)core;
+	const Elf64_Phdr *segments = (const void *)(core + header->e_phoff);
+
+	for (int i = 0; i < header->e_phnum; i++)
+		if (segments[i].p_type == PT_LOAD && address >= segments[i].p_vaddr &&
+		    address < segments[i].p_vaddr + segments[i].p_filesz)
+			return core + segments[i].p_offset + (address - segments[i].p_vaddr);
+	return NULL;
+}
+
+static void assert_kind_in_core(const uint8_t *core, int kind, uint64_t address)
+{
+	for (uint64_t index = 0; index < MEMORY_SIZE / 8; index++) {
+		const uint64_t *word = find_in_core(core, address + index * 8);
+		bool is_guard = kind == MEMORY_KIND_guarded && index / (MEMORY_PAGE / 8) == 2;
+		bool is_left_out = is_guard || kind == MEMORY_KIND_dont_dump;
+		uint64_t expected = is_left_out ? 0 : expected_word(kind, index);
+
+		// A hole reads as zeroes, or is not there.
+		if ((word ? *word : 0) != expected)
+			harness_fail("%s: word %llu is %#llx in the core, not %#llx", names[kind],
+				     (unsigned long long)index,
+				     (unsigned long long)(word ? *word : 0),
+				     (unsigned long long)expected);
+	}
+}
+
+// What nobody can read is a hole, and takes nothing of the rest with it. What the target wants out
+// of its cores is out.
+static void a_core_has_each_sort(void **state)
+{
+	_cleanup_target_ struct target *target = target_start("memory_kinds", NULL);
+	HPSS snapshot = harness_capture(target, FLAGS);
+	const PSSX_CORE_OPTIONS everything = {
+		.Size = sizeof(everything),
+		.UseFilter = 1,
+		.Filter = 0x7f,
+	};
+	int fd = memfd_create("core", MFD_CLOEXEC);
+	const uint8_t *core;
+	size_t size;
+
+	(void)state;
+	target_ask(target, "change");
+	assert_success(PssxWriteElfCore(snapshot, fd, &everything, NULL));
+	size = (size_t)lseek(fd, 0, SEEK_END);
+	core = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+	assert_true(core != MAP_FAILED);
+	for (int kind = 0; kind < MEMORY_KIND_COUNT; kind++)
+		if (target_value(target, names[kind]))
+			assert_kind_in_core(core, kind, target_value(target, names[kind]));
+	munmap((void *)core, size);
+	close(fd);
+	harness_free_snapshot(snapshot);
+	target_assert_unharmed(target);
 }
 
 static void assert_reservation(const char *writable)
@@ -193,6 +256,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_sort_holds_what_it_must),
 		cmocka_unit_test(the_snapshot_says_what_bytes_are_worth),
+		cmocka_unit_test(a_core_has_each_sort),
 		cmocka_unit_test(a_huge_reservation_costs_nothing),
 		cmocka_unit_test(thousands_of_mappings_are_all_there),
 	};

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Specimen: a signal storm. Real-time signals, which queue and carry a number, go to three threads:
 // one computing and one blocked, whose handlers run on alternate stacks, and one that waits for
-// them. None may be lost, doubled or out of order: storm [PER_SECOND].
+// them. None may be lost, doubled or out of order: storm [PER_SECOND]. The leader counts in
+// `outside` how often SIGRTMIN + 1 came, which others send.
 #include <sys/epoll.h>
 
 #include "target.h"
@@ -20,6 +21,13 @@ static __thread char *my_stack;
 static _Atomic uint64_t quiet;
 static _Atomic uint64_t is_quiet;
 static long period_ns;
+static _Atomic uint64_t outside;
+
+static void count_outside(int signal_number)
+{
+	(void)signal_number;
+	outside++;
+}
 
 static void receive(const siginfo_t *info)
 {
@@ -161,10 +169,12 @@ int main(int argc, char **argv)
 {
 	static void *(*const run[RECEIVERS])(void *) = { compute, block, wait_for_them };
 	struct sigaction action = { .sa_sigaction = handle, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+	struct sigaction count = { .sa_handler = count_outside, .sa_flags = SA_RESTART };
 
 	period_ns = (long)(1000000000u / target_number(argc, argv, 1, 1000));
 	target_begin();
 	sigaction(SIGRTMIN, &action, NULL);
+	sigaction(SIGRTMIN + 1, &count, NULL);
 	for (int i = 0; i < RECEIVERS; i++) {
 		target_thread(run[i], &receivers[i]);
 		while (!__atomic_load_n(&receivers[i].tid, __ATOMIC_ACQUIRE))
@@ -173,6 +183,7 @@ int main(int argc, char **argv)
 	target_thread(storm, NULL);
 	while (!receivers[1].received)
 		sched_yield();
+	target_say_address("outside", &outside);
 	target_ready();
 	target_serve(command);
 }
