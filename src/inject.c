@@ -427,6 +427,8 @@ static int meet_clone(struct pss_inject *inject, struct pss_inject *clone_ret)
 
 	if (ptrace(PTRACE_GETEVENTMSG, inject->tid, 0, &pid) < 0)
 		return -errno;
+	if (pid == 0)
+		return -EPROTO;
 	*clone_ret = adopt(inject, (pid_t)pid);
 	return wait_for_clone(clone_ret);
 }
