@@ -8,9 +8,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -33,7 +35,7 @@
 #define CALL_POLL (-1)
 #endif
 
-enum { SETTLE_MS = 2000, XSTATE_ROOM = 64 << 10, LINE_ROOM = 4096 };
+enum { SETTLE_MS = 2000, STOP_SECONDS = 10, XSTATE_ROOM = 64 << 10, LINE_ROOM = 4096 };
 
 // Bytes of the XSAVE area that are the kernel's and the processor's own notes about it.
 enum { XSTATE_SOFTWARE = 464, XSTATE_HEADER_END = 576 };
@@ -197,6 +199,10 @@ void patient_add_registers(struct text *text, pid_t pid, const long *tids, size_
 	}
 	child = (pid_t)syscall(SYS_clone, 0, 0, 0, 0, 0);
 	if (child == 0) {
+		// A thread that does not stop must not keep us: what is missing then is told.
+		signal(SIGALRM, SIG_DFL);
+		alarm(STOP_SECONDS);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		for (size_t i = 0; i < found; i++)
 			show_one(ends[1], (pid_t)chosen[i]);
 		_exit(0);
