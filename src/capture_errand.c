@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <linux/kcmp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/syscall.h>
@@ -23,7 +24,7 @@
 #define CHANGE_PATIENCE_NS 250000000ull
 #define BREATH_NS          2000000
 
-enum { TRIES = 5 };
+enum { TRIES = 5, END_PATIENCE_MS = 100 };
 
 struct session {
 	struct pss_target *target;
@@ -276,6 +277,15 @@ static bool has_ended(struct session *session)
 	return true;
 }
 
+// A thread that is being killed still shows the tracer that it had, maybe a helper of ours.
+static void let_end(const struct session *session)
+{
+	_cleanup_close_ int fd = (int)syscall(SYS_pidfd_open, session->target->pid, 0);
+	struct pollfd end = { .fd = fd, .events = POLLIN };
+
+	(void)poll(&end, 1, END_PATIENCE_MS);
+}
+
 static int run(void *context)
 {
 	struct session *session = context;
@@ -283,6 +293,8 @@ static int run(void *context)
 
 	if (r == 0)
 		return 0;
+	if (r == -EBUSY)
+		let_end(session);
 	if (has_ended(session)) {
 		session->diag = (struct pss_diag){ 0 };
 		return pss_fail(&session->diag, -ESRCH, "process %d has ended meanwhile",

@@ -211,7 +211,7 @@ static void capture_until_attacked(struct target *target)
 
 		if (PssCaptureSnapshot(target_handle(target), (PSS_CAPTURE_FLAGS)EVERYTHING,
 				       CONTEXT_ALL, &snapshot) == ERROR_SUCCESS)
-			harness_free_snapshot(snapshot);
+			assert_success(PssFreeSnapshot(GetCurrentProcess(), snapshot));
 		if (harness_is_past(since, HUNG_MS))
 			harness_fail("the capture was held up for more than %d ms", HUNG_MS);
 		if (target_read_word(target, target_value(target, "attacks")) > 0)
