@@ -309,6 +309,6 @@ int main(void)
 		cmocka_unit_test(performance_counters_only_when_asked_for),
 	};
 
-	harness_begin("test_capture", 100);
+	harness_begin("test_capture");
 	return cmocka_run_group_tests(tests, start_target, stop_target);
 }

@@ -366,6 +366,6 @@ int main(void)
 		cmocka_unit_test(virtual_query_describes_the_region_in_the_clone),
 	};
 
-	harness_begin("test_capture_walk", 100);
+	harness_begin("test_capture_walk");
 	return cmocka_run_group_tests(tests, start_target, stop_target);
 }

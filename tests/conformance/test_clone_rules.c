@@ -401,6 +401,6 @@ int main(void)
 		cmocka_unit_test(a_terminated_clone_reads_nothing_and_the_rest_is_still_there),
 	};
 
-	harness_begin("test_clone_rules", 60);
+	harness_begin("test_clone_rules");
 	return cmocka_run_group_tests(tests, start_target, stop_target);
 }

@@ -495,6 +495,6 @@ int main(void)
 		cmocka_unit_test(a_snapshot_does_not_change_after_the_capture),
 	};
 
-	harness_begin("test_flags", 60);
+	harness_begin("test_flags");
 	return cmocka_run_group_tests(tests, start_target, stop_target);
 }

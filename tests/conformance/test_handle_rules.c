@@ -275,6 +275,6 @@ int main(void)
 		cmocka_unit_test(names_and_type_names_live_until_the_marker_is_freed),
 	};
 
-	harness_begin("test_handle_rules", 60);
+	harness_begin("test_handle_rules");
 	return cmocka_run_group_tests(tests, hold, release);
 }

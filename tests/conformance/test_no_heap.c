@@ -273,6 +273,6 @@ int main(void)
 		cmocka_unit_test(a_heap_so_ruined_kills_who_uses_it),
 	};
 
-	harness_begin("test_no_heap", 60);
+	harness_begin("test_no_heap");
 	return cmocka_run_group_tests(tests, start_target, stop_target);
 }

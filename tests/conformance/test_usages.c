@@ -347,6 +347,6 @@ int main(void)
 		cmocka_unit_test(a_target_just_being_created_is_captured_or_refused),
 	};
 
-	harness_begin("test_usages", 100);
+	harness_begin("test_usages");
 	return cmocka_run_group_tests(tests, start_target, stop_target);
 }

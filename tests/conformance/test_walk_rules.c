@@ -429,6 +429,6 @@ int main(void)
 		cmocka_unit_test(lengths_are_in_bytes_and_texts_terminated_beyond_them),
 	};
 
-	harness_begin("test_walk_rules", 60);
+	harness_begin("test_walk_rules");
 	return cmocka_run_group_tests(tests, start_target, stop_target);
 }

@@ -27,7 +27,7 @@
 enum {
 	TASKS = 64,
 	GONE = 64, // of whose end we have heard
-	PATIENCE_MS = 30000,
+	PATIENCE_MS = 90000,
 	SYSCALL_STOP = SIGTRAP | 0x80,
 };
 

@@ -34,7 +34,7 @@
 #include "supervisor.h"
 
 enum {
-	PATIENCE_MS = 20000,
+	PATIENCE_MS = 90000,
 	MANY_LOST = 20,
 	// At so many points a process that gives a descriptor leaves the two sockets of a pair in
 	// the target if it is killed: from the call that makes them until the frames stand that

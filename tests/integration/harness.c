@@ -37,7 +37,7 @@ static void say_deadline(int signal_number)
 	_exit(1);
 }
 
-void harness_begin(const char *name, unsigned seconds)
+void harness_begin(const char *name)
 {
 	struct sigaction action = { .sa_handler = say_deadline };
 
@@ -45,7 +45,7 @@ void harness_begin(const char *name, unsigned seconds)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	signal(SIGPIPE, SIG_IGN);
 	sigaction(SIGALRM, &action, NULL);
-	alarm(seconds);
+	alarm(HARNESS_SECONDS);
 }
 
 pid_t harness_fork(void)

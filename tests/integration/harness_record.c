@@ -12,8 +12,6 @@
 
 #include "harness_patient.h"
 
-enum { RECORD_PATIENCE_MS = 5000 };
-
 struct host {
 	struct text text;
 };
@@ -39,7 +37,7 @@ void patient_free(struct patient *patient)
 static void assert_same(const struct patient *before, const struct patient_pardon *pardon)
 {
 	struct text differences = { 0 };
-	bool same = patient_compare(before, RECORD_PATIENCE_MS, pardon, &differences);
+	bool same = patient_compare(before, HARNESS_PATIENCE_MS, pardon, &differences);
 
 	if (!same)
 		print_error("process %d is not as it was (- before, + after):\n%s", before->pid,

@@ -367,6 +367,6 @@ int main(void)
 		cmocka_unit_test(handles_are_those_of_fd),
 	};
 
-	harness_begin("test_agreement", 100);
+	harness_begin("test_agreement");
 	return cmocka_run_group_tests(tests, stop_and_capture, go_on);
 }

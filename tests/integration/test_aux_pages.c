@@ -319,6 +319,6 @@ int main(void)
 		cmocka_unit_test(nothing_is_kept_of_what_is_forked),
 	};
 
-	harness_begin("aux_pages", 60);
+	harness_begin("aux_pages");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

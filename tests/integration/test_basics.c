@@ -238,6 +238,6 @@ int main(void)
 		cmocka_unit_test(snapshot_outlives_the_target),
 	};
 
-	harness_begin("test_basics", 100);
+	harness_begin("test_basics");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -228,6 +228,6 @@ int main(void)
 		cmocka_unit_test(optional_alone_is_refused),
 	};
 
-	harness_begin("breakaway", 60);
+	harness_begin("breakaway");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -600,6 +600,6 @@ int main(void)
 		cmocka_unit_test(another_users_process_is_not_terminated),
 	};
 
-	harness_begin("test_companions", 100);
+	harness_begin("test_companions");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

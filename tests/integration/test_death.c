@@ -146,6 +146,6 @@ int main(void)
 		cmocka_unit_test(blocked_registers_survive_the_capturers_death),
 	};
 
-	harness_begin("test_death", 115);
+	harness_begin("test_death");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

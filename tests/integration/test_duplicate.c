@@ -495,6 +495,6 @@ int main(void)
 		cmocka_unit_test(errno_and_last_error_stay),
 	};
 
-	harness_begin("test_duplicate", 100);
+	harness_begin("test_duplicate");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -400,6 +400,6 @@ int main(void)
 		HANDLES_TEST(process_of_another_user),
 	};
 
-	harness_begin("test_handles", 100);
+	harness_begin("test_handles");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

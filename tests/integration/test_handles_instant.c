@@ -146,6 +146,6 @@ int main(void)
 		HANDLES_TEST(own_table_has_nothing_of_the_capture_in_it),
 	};
 
-	harness_begin("test_handles_instant", 100);
+	harness_begin("test_handles_instant");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

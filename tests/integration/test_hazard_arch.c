@@ -109,6 +109,6 @@ int main(void)
 	printf("skipped: of x86-64 only\n");
 	return 77;
 #endif
-	harness_begin("test_hazard_arch", 100);
+	harness_begin("test_hazard_arch");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

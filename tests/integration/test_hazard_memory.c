@@ -192,6 +192,6 @@ int main(void)
 		cmocka_unit_test(a_dump_is_as_large_as_what_is_resident),
 	};
 
-	harness_begin("test_hazard_memory", 100);
+	harness_begin("test_hazard_memory");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -145,6 +145,6 @@ int main(void)
 		cmocka_unit_test(without_the_right_it_is_refused_before_a_thread_is_stopped),
 	};
 
-	harness_begin("test_hazard_seccomp", 100);
+	harness_begin("test_hazard_seccomp");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

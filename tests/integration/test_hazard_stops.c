@@ -288,6 +288,6 @@ int main(void)
 		cmocka_unit_test_teardown(in_a_frozen_group_of_version_2, thaw),
 	};
 
-	harness_begin("test_hazard_stops", 100);
+	harness_begin("test_hazard_stops");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -188,6 +188,6 @@ int main(void)
 		cmocka_unit_test(a_target_that_executes_itself_goes_on),
 	};
 
-	harness_begin("test_hazard_threads", 110);
+	harness_begin("test_hazard_threads");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

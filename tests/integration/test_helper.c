@@ -130,7 +130,7 @@ static void each_kind_can_stop_and_release_a_target(void **state)
 
 int main(void)
 {
-	harness_begin("helper", 60);
+	harness_begin("helper");
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_process_of_its_own_with_our_memory),
 		cmocka_unit_test(a_thread_of_the_host_where_the_tracer_must_be_an_ancestor),

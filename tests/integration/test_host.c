@@ -399,6 +399,6 @@ int main(void)
 		cmocka_unit_test(a_pid_namespace_of_the_hosts_is_not_entered),
 	};
 
-	harness_begin("test_host", 100);
+	harness_begin("test_host");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

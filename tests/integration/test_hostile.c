@@ -641,6 +641,6 @@ int main(void)
 		printf("only root has less privileged ones to fear\n");
 		return 77;
 	}
-	harness_begin("test_hostile", 100);
+	harness_begin("test_hostile");
 	return cmocka_run_group_tests(tests, start_all, stop_all);
 }

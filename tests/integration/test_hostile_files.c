@@ -129,6 +129,6 @@ int main(void)
 		cmocka_unit_test(a_huge_sparse_section_is_an_invalid_handle),
 	};
 
-	harness_begin("test_hostile_files", 30);
+	harness_begin("test_hostile_files");
 	return cmocka_run_group_tests(tests, capture, release);
 }

@@ -116,6 +116,6 @@ int main(void)
 		cmocka_unit_test(texts_name_the_thing_the_cause_and_the_cure),
 	};
 
-	harness_begin("test_last_error", 100);
+	harness_begin("test_last_error");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

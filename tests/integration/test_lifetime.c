@@ -309,6 +309,6 @@ int main(void)
 		cmocka_unit_test(a_free_by_the_captured_process_handle_fails),
 	};
 
-	harness_begin("test_lifetime", 100);
+	harness_begin("test_lifetime");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -552,6 +552,6 @@ int main(void)
 		cmocka_unit_test(a_clone_is_gone_if_who_drains_it_is_killed),
 	};
 
-	harness_begin("memory_guard", 100);
+	harness_begin("memory_guard");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -261,6 +261,6 @@ int main(void)
 		cmocka_unit_test(thousands_of_mappings_are_all_there),
 	};
 
-	harness_begin("test_memory_kinds", 100);
+	harness_begin("test_memory_kinds");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -353,6 +353,6 @@ int main(void)
 #endif
 	};
 
-	harness_begin("test_patient", 110);
+	harness_begin("test_patient");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -205,7 +205,7 @@ int main(void)
 		cmocka_unit_test(computing_threads_notice_nothing),
 	};
 
-	harness_begin("test_registers", 100);
+	harness_begin("test_registers");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
 

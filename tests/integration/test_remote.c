@@ -557,6 +557,6 @@ int main(void)
 		cmocka_unit_test(by_several_threads_at_once),
 	};
 
-	harness_begin("test_remote", 100);
+	harness_begin("test_remote");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -49,6 +49,6 @@ int main(void)
 		cmocka_unit_test(a_number_that_is_another_file_by_now_is_not_closed),
 	};
 
-	harness_begin("test_remote_close", 60);
+	harness_begin("test_remote_close");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

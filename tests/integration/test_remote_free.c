@@ -349,6 +349,6 @@ int main(void)
 		cmocka_unit_test(close_source_happens_even_if_the_receiver_has_ended),
 	};
 
-	harness_begin("test_remote_free", 100);
+	harness_begin("test_remote_free");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

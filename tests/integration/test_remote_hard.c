@@ -139,6 +139,6 @@ int main(void)
 		cmocka_unit_test(a_receiver_keeps_its_locks_whichever_numbers_are_free),
 	};
 
-	harness_begin("test_remote_hard", 100);
+	harness_begin("test_remote_hard");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -216,6 +216,6 @@ int main(void)
 		cmocka_unit_test(two_threads_at_once),
 	};
 
-	harness_begin("test_self", 100);
+	harness_begin("test_self");
 	return cmocka_run_group_tests(tests, start_threads, NULL);
 }

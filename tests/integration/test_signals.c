@@ -168,6 +168,6 @@ int main(void)
 		cmocka_unit_test(a_filter_that_kills_for_cloning),
 	};
 
-	harness_begin("test_signals", 100);
+	harness_begin("test_signals");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -141,6 +141,6 @@ int main(void)
 		cmocka_unit_test(five_thousand_threads),
 	};
 
-	harness_begin("test_sleepers", 110);
+	harness_begin("test_sleepers");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -353,6 +353,6 @@ int main(void)
 		cmocka_unit_test(a_stop_that_is_over_stays_over),
 	};
 
-	harness_begin("test_states", 110);
+	harness_begin("test_states");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

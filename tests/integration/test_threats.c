@@ -455,6 +455,6 @@ int main(void)
 		printf("only root has less privileged ones to fear\n");
 		return 77;
 	}
-	harness_begin("test_threats", 110);
+	harness_begin("test_threats");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -426,6 +426,6 @@ int main(void)
 		cmocka_unit_test(another_users_process_is_not_shown_and_the_text_says_why),
 	};
 
-	harness_begin("test_virtual_query", 100);
+	harness_begin("test_virtual_query");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
