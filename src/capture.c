@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "capture_describe.h"
 #include "capture_handles.h"
 #include "capture_limits.h"
@@ -101,6 +102,18 @@ static int stop(struct capture *capture)
 	return r;
 }
 
+static void find_foot(struct capture *capture)
+{
+	for (uint32_t i = 0; i < pss_tracee_count(&capture->tracee); i++) {
+		const struct pss_tracee_thread *thread = pss_tracee_thread(&capture->tracee, i);
+
+		if (thread->state != PSS_TRACEE_STOPPED)
+			continue;
+		pss_inject_find_foot(&capture->tracee, thread->tid, &capture->site);
+		return;
+	}
+}
+
 // The first thread that will do.
 static struct pss_tracee_thread *choose_thread(struct capture *capture, bool want_stack)
 {
@@ -147,8 +160,10 @@ static int begin_injection(struct capture *capture)
 		return r;
 	struct pss_tracee_thread *thread = choose_thread(capture, true);
 	bool at_foot = !thread;
-	if (at_foot)
+	if (at_foot) {
+		find_foot(capture);
 		thread = choose_thread(capture, false);
+	}
 	if (!thread)
 		return refuse_unfit(capture);
 	capture->inject.site = &capture->site;
@@ -423,10 +438,10 @@ static void start_anew(struct capture *capture)
 // Another capture of the same target is a matter of milliseconds; a debugger is not.
 static int run_helper_patiently(struct capture *capture, enum pss_helper_kind kind)
 {
-	uint64_t deadline = pss_tracee_now(CLOCK_MONOTONIC) + PATIENCE_NS;
+	uint64_t deadline = pss_clock_ns(CLOCK_MONOTONIC) + PATIENCE_NS;
 	int r = run_helper(capture, kind);
 
-	while (r == -EBUSY && pss_tracee_now(CLOCK_MONOTONIC) < deadline &&
+	while (r == -PSS_ETRACED && pss_clock_ns(CLOCK_MONOTONIC) < deadline &&
 	       pss_target_wait_for_tracer(&capture->target)) {
 		start_anew(capture);
 		r = run_helper(capture, kind);

@@ -26,10 +26,9 @@ struct pss_capture_request {
 
 /**
  * Captures the process into a sealed section. The caller owns *section_fd_ret; the clone, if one
- * was made, goes away when the last duplicate of it is closed. -ESRCH, -EPERM, -EBUSY (already
- * traced), -EOPNOTSUPP, -ETIMEDOUT, -ENOMEM, ....
- * -ETIME: it would be, or would have been, held too long. -EDQUOT: it has its clones already, or
- * memory would not do, or has not done.
+ * was made, goes away when the last duplicate of it is closed. -ESRCH, -EPERM, -PSS_ETRACED
+ * (already traced), -EOPNOTSUPP, -ETIMEDOUT, -ENOMEM, .... -ETIME: it would be, or would have been,
+ * held too long. -EDQUOT: it has its clones already, or memory would not do, or has not done.
  * *guard_ret, which may be NULL without keeps_guard, gets the caller a guard if it asked for it and
  * there is a clone.
  */

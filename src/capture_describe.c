@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "capture_pages.h"
 #include "collect.h"
 #include "processsnapshot.h"
@@ -32,7 +33,7 @@ struct pss_cost pss_capture_cost_now(const struct capture *capture)
 {
 	return (struct pss_cost){
 		.cycles = capture->arch->cycles(),
-		.wall_ns = pss_tracee_now(CLOCK_MONOTONIC),
+		.wall_ns = pss_clock_ns(CLOCK_MONOTONIC),
 	};
 }
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "helper.h"
 #include "procfs.h"
 #include "tracee.h"
@@ -124,6 +125,8 @@ static int enter(struct session *session, pid_t tid, bool at_foot)
 			      &session->diag);
 	if (r == 0 && at_foot && !take_foot(session))
 		r = -EAGAIN;
+	if (r == 0 && at_foot)
+		pss_inject_find_foot(tracee, tid, &session->site);
 	if (r == 0 && !pss_inject_is_fit(tracee, thread, &session->site, !at_foot))
 		r = -EAGAIN;
 	if (r == 0)
@@ -220,7 +223,7 @@ static int refuse(struct session *session)
 
 static int try_until_done(struct session *session)
 {
-	uint64_t deadline = pss_tracee_now(CLOCK_MONOTONIC) + PATIENCE_NS;
+	uint64_t deadline = pss_clock_ns(CLOCK_MONOTONIC) + PATIENCE_NS;
 	unsigned tries = 0;
 	int r;
 
@@ -243,10 +246,10 @@ static int try_until_done(struct session *session)
 			continue;
 		}
 		// By a thread that we had, under the number that an execve has given it.
-		if (r == -EBUSY && tries > 0)
+		if (r == -PSS_ETRACED && tries > 0)
 			return -ESRCH;
 		// Another capturer has it for a moment.
-		if (r != -EBUSY || pss_tracee_now(CLOCK_MONOTONIC) > deadline ||
+		if (r != -PSS_ETRACED || pss_clock_ns(CLOCK_MONOTONIC) > deadline ||
 		    !pss_target_wait_for_tracer(session->target))
 			break;
 	}
@@ -293,7 +296,7 @@ static int run(void *context)
 
 	if (r == 0)
 		return 0;
-	if (r == -EBUSY)
+	if (r == -PSS_ETRACED)
 		let_end(session);
 	if (has_ended(session)) {
 		session->diag = (struct pss_diag){ 0 };
@@ -364,7 +367,7 @@ static int send_once(struct pss_target *target, const struct pss_errand *errand,
 	if ((r == -EPERM || r == -EACCES) && !session.is_done && pss_target_wants_ancestor())
 		r = run_helper(&session, PSS_HELPER_THREAD);
 	*may_retry_ret =
-		r == -EAGAIN && pss_tracee_now(CLOCK_MONOTONIC) < start_ns + session.patience_ns;
+		r == -EAGAIN && pss_clock_ns(CLOCK_MONOTONIC) < start_ns + session.patience_ns;
 	return *may_retry_ret ? r : report(&session, r, diag);
 }
 
@@ -372,7 +375,7 @@ int pss_errand_send(struct pss_target *target, const struct pss_errand *errand,
 		    struct pss_diag *diag)
 {
 	const struct timespec breath = { .tv_nsec = BREATH_NS };
-	uint64_t start_ns = pss_tracee_now(CLOCK_MONOTONIC);
+	uint64_t start_ns = pss_clock_ns(CLOCK_MONOTONIC);
 	bool may_retry = false;
 	int r;
 

@@ -24,7 +24,7 @@ struct pss_errand {
  * Has a thread of @target do it: the leader if its stack is fit for the frames, else one asleep,
  * else any, on pages mapped for it. Waits while another capturer holds the process. To be called
  * in a helper. The result is that of the work, or -EAGAIN (no thread will do now, the process has
- * called execve meanwhile), -EBUSY (traced),
+ * called execve meanwhile), -PSS_ETRACED,
  * -EPERM, -ESRCH, -EOPNOTSUPP (32-bit), -ETIMEDOUT.
  */
 int pss_errand_run(struct pss_target *target, const struct pss_errand *errand,

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "capture.h"
 #include "capture_target.h"
 #include "clone.h"
@@ -23,8 +24,6 @@
 
 // A freed snapshot is worth no longer wait; what is left is the next capture's to reap.
 enum { EXIT_DEADLINE_MS = 5000 };
-
-#define NS_PER_MS 1000000ull
 
 static int read_stat_of(pid_t pid, struct pss_procfs_stat *ret)
 {
@@ -102,14 +101,14 @@ static bool is_stopped(const struct pss_capture_free *ending)
 static bool wait_for_exit(const struct pss_capture_free *ending)
 {
 	struct pollfd event = { .fd = ending->clone_pidfd, .events = POLLIN };
-	uint64_t deadline = pss_tracee_now(CLOCK_MONOTONIC) + EXIT_DEADLINE_MS * NS_PER_MS;
+	uint64_t deadline = pss_clock_ns(CLOCK_MONOTONIC) + EXIT_DEADLINE_MS * NS_PER_MS;
 	uint64_t now;
 	int r = -1;
 
 	if (is_stopped(ending))
 		return false;
 	// A program with a timer may interrupt each of the waits.
-	while ((now = pss_tracee_now(CLOCK_MONOTONIC)) < deadline) {
+	while ((now = pss_clock_ns(CLOCK_MONOTONIC)) < deadline) {
 		r = poll(&event, 1, (int)((deadline - now) / NS_PER_MS) + 1);
 		if (r >= 0 || errno != EINTR)
 			break;

@@ -7,9 +7,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "processsnapshot.h"
 
-#define NS_PER_MS 1000000ull
 #define NS_PER_US 1000ull
 
 // How often the target, its clone and we take turns, until the clone is made and its maker back.
@@ -99,7 +99,7 @@ static uint64_t forecast_rest(const struct capture *capture)
 int pss_limits_check_time(struct capture *capture)
 {
 	uint64_t max_ns = capture->request->max_pause_ns;
-	uint64_t held_ns = pss_tracee_now(CLOCK_MONOTONIC) - capture->tracee.first_stop_ns;
+	uint64_t held_ns = pss_clock_ns(CLOCK_MONOTONIC) - capture->tracee.first_stop_ns;
 	uint64_t rest_ns = forecast_rest(capture);
 	char held[TIME_ROOM], limit[TIME_ROOM], rest[TIME_ROOM];
 

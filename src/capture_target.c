@@ -205,7 +205,7 @@ int pss_target_check_traceable(struct pss_target *target, struct pss_diag *diag)
 		return pss_fail(diag, -ESRCH, "process %d has exited", target->pid);
 	if (!status.tracer_pid)
 		return 0;
-	r = pss_fail(diag, -EBUSY, "cannot trace process %d", target->pid);
+	r = pss_fail(diag, -PSS_ETRACED, "cannot trace process %d", target->pid);
 	(void)pss_target_explain(target, PSS_DOCTOR_TRACED, diag);
 	return r;
 }

@@ -34,7 +34,7 @@ void pss_target_close(struct pss_target *target);
 
 #define _cleanup_target_ _cleanup_(pss_target_close)
 
-/** -EBUSY if another process traces it, -ESRCH if it has exited. */
+/** -PSS_ETRACED if another process traces it, -ESRCH if it has exited. */
 int pss_target_check_traceable(struct pss_target *target, struct pss_diag *diag);
 
 /**

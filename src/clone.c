@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "procfs.h"
 
 static const char clone_name[] = PSS_CLONE_NAME;
@@ -26,8 +27,6 @@ enum {
 	EXIT_DEADLINE_MS = 10000,
 	LATER_DEADLINE_MS = 60000,
 };
-
-#define NS_PER_MS 1000000ull
 
 // One call in the clone that has to succeed.
 static int must_call(struct pss_clone *clone, const char *what, long number,
@@ -201,12 +200,12 @@ static int wait_for_lock(struct pss_clone *clone)
 {
 	const uint64_t arguments[6] = { PSS_CLONE_SECTION_FD, LOCK_SH };
 	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
-	uint64_t deadline = pss_tracee_now(CLOCK_MONOTONIC) + EXIT_DEADLINE_MS * NS_PER_MS;
+	uint64_t deadline = pss_clock_ns(CLOCK_MONOTONIC) + EXIT_DEADLINE_MS * NS_PER_MS;
 	int r = pss_inject_leave(&clone->inject, SYS_flock, arguments);
 
 	// A suspended filter is back in force when this process ends, which lets go of the clone.
 	while (r == 0 && clone->inject.suspend_seccomp && !is_asleep(clone, &text)) {
-		if (pss_tracee_now(CLOCK_MONOTONIC) > deadline)
+		if (pss_clock_ns(CLOCK_MONOTONIC) > deadline)
 			return pss_fail(clone->diag, -ETIMEDOUT, "the clone %d does not wait",
 					clone->record.pid);
 		pss_tracee_pause();
@@ -237,7 +236,7 @@ int pss_clone_park(struct pss_clone *clone, int section_fd)
 // False if it is still ours, and lives: then its number is nobody else's.
 static bool wait_for_exit(const struct pss_clone *clone)
 {
-	uint64_t deadline = pss_tracee_now(CLOCK_MONOTONIC) + EXIT_DEADLINE_MS * NS_PER_MS;
+	uint64_t deadline = pss_clock_ns(CLOCK_MONOTONIC) + EXIT_DEADLINE_MS * NS_PER_MS;
 	int status = 0;
 	int r;
 

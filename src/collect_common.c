@@ -6,10 +6,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 // 1601 to 1970.
 #define EPOCH_TICKS      UINT64_C(116444736000000000)
 #define TICKS_PER_SECOND UINT64_C(10000000)
-#define NS_PER_SECOND    UINT64_C(1000000000)
 
 enum {
 	NS_PER_TICK = 100,

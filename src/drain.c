@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "procfs.h"
 #include "section_format.h"
 #include "tracee.h"
@@ -35,8 +36,6 @@ enum {
 	PATIENCE_MS = 10000,
 	EVENT_SHIFT = 16,
 };
-
-#define NS_PER_MS 1000000ull
 
 static bool is_same_clone(const struct pss_drain *drain)
 {
@@ -66,7 +65,7 @@ static int seize(struct pss_drain *drain)
 // A signal that came just now is its own affair: it gets it, and is left alone.
 static int stop(struct pss_drain *drain)
 {
-	uint64_t deadline = pss_tracee_now(CLOCK_MONOTONIC) + STOP_DEADLINE_MS * NS_PER_MS;
+	uint64_t deadline = pss_clock_ns(CLOCK_MONOTONIC) + STOP_DEADLINE_MS * NS_PER_MS;
 	int status = 0;
 
 	if (ptrace(PTRACE_INTERRUPT, drain->pid, 0, 0) < 0)

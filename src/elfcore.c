@@ -7,10 +7,10 @@
 #include <elf.h>
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/checked.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "elfcore_notes.h"
 #include "elfcore_plan.h"
 #include "elfcore_runs.h"
@@ -141,14 +141,6 @@ static int write_tables(struct writer *writer)
 	return r;
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec now = { 0 };
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 // Tells how far we are, not too often; @is_due: at any rate.
 static int report(struct writer *writer, bool is_due)
 {
@@ -156,7 +148,7 @@ static int report(struct writer *writer, bool is_due)
 
 	if (!options->progress)
 		return 0;
-	uint64_t now = now_ms();
+	uint64_t now = pss_clock_ms();
 	if (!is_due && now - writer->reported_ms < PROGRESS_INTERVAL_MS)
 		return 0;
 	writer->reported_ms = now;

@@ -12,6 +12,7 @@
 
 #include "base/checked.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "pagemap.h"
 #include "procfs.h"
 
@@ -42,17 +43,8 @@ enum {
 
 #define HUGE_SIZE     (UINT64_C(2) << 20)
 #define WORTH_LOOKING (UINT64_C(16) << 20) // less costs nothing, whatever the size of its pages
-#define NS_PER_SECOND UINT64_C(1000000000)
-#define COUNT_HUGE_NS UINT64_C(200000000) // what has not been looked at by then is small pages
+#define COUNT_HUGE_NS UINT64_C(200000000)  // what has not been looked at by then is small pages
 #define PERCENT       UINT64_C(100)
-
-static uint64_t now_ns(void)
-{
-	struct timespec now = { 0 };
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
-}
 
 // Like a fork, mprotect() takes the right to write out of each entry, and munmap() looks up each
 // page's description and counts it down. A fork of our own would be nearer, but it would copy all
@@ -69,11 +61,11 @@ static int try_entries(size_t page_size, uint64_t *ns_ret)
 	for (size_t i = 0; i < TRIAL_PAGES; i++)
 		pages[i * page_size] = 1;
 
-	uint64_t start = now_ns();
+	uint64_t start = pss_clock_ns(CLOCK_MONOTONIC);
 	int r = PSS_RET_ERRNO(mprotect((void *)pages, size, PROT_READ));
-	uint64_t protected = now_ns();
+	uint64_t protected = pss_clock_ns(CLOCK_MONOTONIC);
 	(void)munmap((void *)pages, size);
-	uint64_t end = now_ns();
+	uint64_t end = pss_clock_ns(CLOCK_MONOTONIC);
 	uint64_t unmap_ns = (end - protected) * UNMAP_TO_COPY_PERCENT / PERCENT;
 
 	*ns_ret = (protected - start > unmap_ns ? protected - start : unmap_ns) / TRIAL_PAGES;
@@ -115,7 +107,7 @@ static int count_mappings(int dir_fd, struct pss_buf *scratch, bool wants_huge,
 	_cleanup_maps_ struct pss_procfs_maps maps = PSS_PROCFS_MAPS_EMPTY;
 	uint64_t page_size = (uint64_t)sysconf(_SC_PAGESIZE);
 	uint64_t span = page_size / sizeof(uint64_t) * page_size; // of one table
-	uint64_t deadline = now_ns() + COUNT_HUGE_NS;
+	uint64_t deadline = pss_clock_ns(CLOCK_MONOTONIC) + COUNT_HUGE_NS;
 	struct pss_procfs_map map;
 	uint64_t tables = 0;
 	int r = pss_procfs_maps_open(dir_fd, "maps", scratch, &maps);
@@ -127,7 +119,7 @@ static int count_mappings(int dir_fd, struct pss_buf *scratch, bool wants_huge,
 		if (map.is_shared)
 			continue;
 		tables += (map.end - 1) / span - map.start / span + 1;
-		if (now_ns() < deadline)
+		if (pss_clock_ns(CLOCK_MONOTONIC) < deadline)
 			facts->huge_bytes += count_huge(pagemap_fd, &map);
 	}
 	if (tables < facts->table_bytes / page_size)

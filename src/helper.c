@@ -19,13 +19,13 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 enum {
 	STACK_SIZE = 256 * 1024,
 	GUARD_SIZE = 64 * 1024, // a multiple of every page size
 	SIGNAL_SET_SIZE = 8,
 	LOOK_AGAIN_MS = 50,
-	NS_PER_MS = 1000000,
 };
 
 // Lives at the top of the helper's stack mapping.

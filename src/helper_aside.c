@@ -20,13 +20,12 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 enum {
 	STACK_SIZE = 128 * 1024,
 	GUARD_SIZE = 64 * 1024, // a multiple of every page size
 	SIGNAL_SET_SIZE = 8,
-	MS_PER_SECOND = 1000,
-	NS_PER_MS = 1000000,
 	KILL_PATIENCE_MS = 100,
 };
 
@@ -65,14 +64,6 @@ static bool change_turn(struct helper_aside *shared, int from, int to)
 	return is_changed;
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec now = { 0 };
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * MS_PER_SECOND + (uint64_t)now.tv_nsec / NS_PER_MS;
-}
-
 // Waits while it is @turn, until @deadline_ms if that is not 0. What it is then.
 static int wait_while(struct helper_aside *shared, int turn, uint64_t deadline_ms)
 {
@@ -82,7 +73,7 @@ static int wait_while(struct helper_aside *shared, int turn, uint64_t deadline_m
 		uint64_t left_ms = UINT_MAX;
 
 		if (deadline_ms) {
-			uint64_t now = now_ms();
+			uint64_t now = pss_clock_ms();
 			if (now >= deadline_ms)
 				return turn;
 			left_ms = deadline_ms - now;
@@ -195,7 +186,7 @@ static void give_up(struct pss_helper_aside *aside)
 {
 	aside->is_given_up = true;
 	(void)kill(aside->pid, SIGKILL);
-	(void)wait_while(aside->shared, TURN_ITS, now_ms() + KILL_PATIENCE_MS);
+	(void)wait_while(aside->shared, TURN_ITS, pss_clock_ms() + KILL_PATIENCE_MS);
 }
 
 int pss_helper_aside_ask(struct pss_helper_aside *aside, int (*work)(void *context), void *context,
@@ -212,7 +203,7 @@ int pss_helper_aside_ask(struct pss_helper_aside *aside, int (*work)(void *conte
 	shared->context = context;
 	set_all_signals_blocked(&mask);
 	int turn = change_turn(shared, TURN_OURS, TURN_ITS)
-			   ? wait_while(shared, TURN_ITS, now_ms() + patience_ms)
+			   ? wait_while(shared, TURN_ITS, pss_clock_ms() + patience_ms)
 			   : TURN_ENDED;
 	if (turn == TURN_ITS)
 		give_up(aside);

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/checked.h"
+#include "base/clock.h"
 
 #ifndef PTRACE_O_SUSPEND_SECCOMP
 #define PTRACE_O_SUSPEND_SECCOMP (1 << 21)
@@ -40,8 +41,6 @@ enum {
 	SYSCALL_STOP = SIGTRAP | 0x80,
 	EXTENDED_STATE_ROOM = 64 * 1024,
 };
-
-#define NS_PER_MS 1000000ull
 
 int pss_inject_write(const struct pss_inject *inject, uint64_t address, const void *bytes,
 		     size_t size)
@@ -85,7 +84,7 @@ static bool is_dead(pid_t tid)
 static int wait_alive(pid_t tid, uint64_t deadline, int *status_ret)
 {
 	for (;;) {
-		uint64_t now = pss_tracee_now(CLOCK_MONOTONIC);
+		uint64_t now = pss_clock_ns(CLOCK_MONOTONIC);
 		uint64_t look = now + LOOK_MS * NS_PER_MS;
 		int r = pss_tracee_wait(tid, look < deadline ? look : deadline, status_ret);
 
@@ -105,7 +104,7 @@ static int wait_alive(pid_t tid, uint64_t deadline, int *status_ret)
 // one is left as it is.
 static int next_stop(struct pss_inject *inject, int *status_ret)
 {
-	uint64_t deadline = pss_tracee_now(CLOCK_MONOTONIC) + inject->deadline_ms * NS_PER_MS;
+	uint64_t deadline = pss_clock_ns(CLOCK_MONOTONIC) + inject->deadline_ms * NS_PER_MS;
 
 	for (;;) {
 		int status = 0;

@@ -21,6 +21,7 @@ struct pss_inject_site {
 	uint64_t return_code; /**< a sequence that calls rt_sigreturn */
 	uint64_t stack_start; /**< [stack], as it was then: it may have grown since */
 	uint64_t stack_end;
+	uint64_t foot; /**< where frames of other threads than the leader may stand, or 0 */
 };
 
 enum {
@@ -99,6 +100,12 @@ struct pss_inject {
  */
 bool pss_inject_is_fit(const struct pss_tracee *tracee, const struct pss_tracee_thread *thread,
 		       const struct pss_inject_site *site, bool want_stack);
+
+/**
+ * Looks for a free foot of [stack], by any thread that stands: it is one for all. Before a thread
+ * is to be fit without its own stack.
+ */
+void pss_inject_find_foot(const struct pss_tracee *tracee, pid_t tid, struct pss_inject_site *site);
 
 /** The place for its frames: they go right below *top_ret. False if there is none. */
 bool pss_inject_find_room(const struct pss_tracee *tracee, const struct pss_tracee_thread *thread,

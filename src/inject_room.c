@@ -131,33 +131,30 @@ static bool has_grown_to(const struct pss_tracee *tracee, pid_t tid, uint64_t fo
 }
 
 // The lowest pages of [stack], or, if those are in use, some that it gets for this.
-static bool find_foot(const struct pss_tracee *tracee, pid_t tid, uint64_t start, uint64_t end,
-		      uint64_t *ret)
+void pss_inject_find_foot(const struct pss_tracee *tracee, pid_t tid, struct pss_inject_site *site)
 {
+	const uint64_t start = site->stack_start;
 	const uint64_t size = FOOT_END * foot_part();
 	const uint64_t frames_end = FOOT_FRAMES_END * foot_part();
 	const uint64_t feet[] = { start, start - size };
 
-	for (size_t i = 0; i < 2; i++) {
+	site->foot = 0;
+	for (size_t i = 0; i < 2 && !site->foot; i++) {
 		uint64_t foot = feet[i];
 
-		if (i == 0 ? size > end - start : !has_grown_to(tracee, tid, foot, start))
+		if (i == 0 ? size > site->stack_end - start
+			   : !has_grown_to(tracee, tid, foot, start))
 			continue;
 		if (is_untouched(tracee, tid, foot + frames_end, foot + size) &&
-		    is_free(tracee, foot)) {
-			*ret = foot;
-			return true;
-		}
+		    is_free(tracee, foot))
+			site->foot = foot;
 	}
-	return false;
 }
 
 bool pss_inject_find_room(const struct pss_tracee *tracee, const struct pss_tracee_thread *thread,
 			  const struct pss_inject_site *site, bool at_foot, uint64_t *top_ret)
 {
 	uint64_t stack = tracee->arch->stack_pointer(&thread->general);
-	uint64_t own_top = stack - tracee->arch->red_zone;
-	uint64_t foot;
 
 	if (site->stack_end == 0)
 		return false;
@@ -167,12 +164,12 @@ bool pss_inject_find_room(const struct pss_tracee *tracee, const struct pss_trac
 			      stack < site->stack_end) {
 		if (!can_reach(tracee, stack - ROOM_LIMIT))
 			return false;
-		*top_ret = own_top;
+		*top_ret = stack - tracee->arch->red_zone;
 		return true;
 	}
-	if (!at_foot || !find_foot(tracee, thread->tid, site->stack_start, site->stack_end, &foot))
+	if (!at_foot || !site->foot)
 		return false;
-	*top_ret = foot + FOOT_FRAMES_END * foot_part();
+	*top_ret = site->foot + FOOT_FRAMES_END * foot_part();
 	return true;
 }
 

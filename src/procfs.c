@@ -12,12 +12,12 @@
 #include <unistd.h>
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "procfs_text.h"
 
 enum {
 	READ_SIZE = 4096, // room offered to each read, at least
 	LIST_SIZE = 8192, // directory entries fetched at once
-	NS_PER_SECOND = 1000000000,
 };
 
 // As getdents64(2) lays it out; <dirent.h> names it differently from libc to libc.
@@ -255,27 +255,19 @@ int pss_procfs_maps_next(struct pss_procfs_maps *maps, struct pss_procfs_map *re
 	}
 }
 
-static int64_t clock_ns(clockid_t clock)
-{
-	struct timespec now = { 0 };
-
-	(void)clock_gettime(clock, &now);
-	return (int64_t)now.tv_sec * NS_PER_SECOND + now.tv_nsec;
-}
-
 int pss_procfs_boot_time(struct pss_buf *scratch, uint64_t *seconds_ret)
 {
 	// The kernel's btime is the whole seconds of (real time - time since boot). A reading of
 	// one clock between two of the other brackets that difference; the margin is for rounding.
-	const int64_t margin = 1000;
-	int64_t before = clock_ns(CLOCK_BOOTTIME);
-	int64_t now = clock_ns(CLOCK_REALTIME);
-	int64_t after = clock_ns(CLOCK_BOOTTIME);
+	const int64_t margin = 1000, second = (int64_t)NS_PER_SECOND;
+	int64_t before = (int64_t)pss_clock_ns(CLOCK_BOOTTIME);
+	int64_t now = (int64_t)pss_clock_ns(CLOCK_REALTIME);
+	int64_t after = (int64_t)pss_clock_ns(CLOCK_BOOTTIME);
 	int64_t low = now - after - margin;
 	int64_t high = now - before + margin;
 
-	if (low > 0 && low / NS_PER_SECOND == high / NS_PER_SECOND) {
-		*seconds_ret = (uint64_t)(low / NS_PER_SECOND);
+	if (low > 0 && low / second == high / second) {
+		*seconds_ret = (uint64_t)(low / second);
 		return 0;
 	}
 

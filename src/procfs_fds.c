@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "procfs_text.h"
 
 enum {
@@ -25,7 +26,6 @@ enum {
 	// list is refused, before it is all our memory.
 	LIST_MAX = 32 * 1024 * 1024, // and for each descriptor
 	LIST_MAX_EACH = 1024,
-	NS_PER_SECOND = 1000000000,
 };
 
 // As getdents64(2) lays it out.
@@ -197,14 +197,6 @@ static bool is_known(const struct pss_procfs_fd_door *door, const uint8_t *info,
 	       memmem(info, size, door->identity, door->identity_size);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now = { 0 };
-
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
-}
-
 // Appends info and link of a descriptor. -ENOENT if it is not open any more. An fdinfo that may not
 // be read is empty.
 static int append_texts(const struct pss_procfs_fds *fds, const struct pss_procfs_fd_door *door,
@@ -253,7 +245,7 @@ static int add_moving_entry(const struct pss_procfs_fds *fds, int32_t fd, struct
 	(void)snprintf(name, sizeof name, "%d", fd);
 	for (int i = 0; i < TRIES; i++) {
 		list->size = start;
-		head->realtime_ns = now_ns();
+		head->realtime_ns = pss_clock_ns(CLOCK_REALTIME);
 		probe_size = readlinkat(fds->list_fd, name, probe, sizeof probe);
 		r = append_texts(fds, NULL, list, head);
 		if (r < 0 || is_of_one_file(list, head, probe, probe_size))

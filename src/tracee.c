@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "section_format.h"
 
 enum {
@@ -32,19 +33,8 @@ enum {
 	EVENT_SHIFT = 16,
 };
 
-#define NS_PER_MS     1000000ull
-#define NS_PER_SECOND 1000000000ull
-
 // The kernel's limit on pids, PID_MAX_LIMIT: one bit for each takes 512 KiB, mostly never touched.
 #define PID_LIMIT (1u << 22)
-
-uint64_t pss_tracee_now(int clock)
-{
-	struct timespec now = { 0 };
-
-	(void)clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
-}
 
 uint32_t pss_tracee_count(const struct pss_tracee *tracee)
 {
@@ -101,7 +91,7 @@ int pss_tracee_wait(pid_t tid, uint64_t deadline_ns, int *status_ret)
 		}
 		if (pid < 0 && errno != EINTR)
 			return errno == ECHILD ? -ESRCH : -errno;
-		if (pss_tracee_now(CLOCK_MONOTONIC) > deadline_ns)
+		if (pss_clock_ns(CLOCK_MONOTONIC) > deadline_ns)
 			return -ETIMEDOUT;
 		pss_tracee_pause();
 	}
@@ -234,7 +224,7 @@ static pid_t tracer_of(struct pss_tracee *tracee, pid_t tid)
 }
 
 // EPERM is said of a thread that another capturer holds, too, and he may have let go of it by the
-// time one looks for him. -EBUSY with that tracer if there is one.
+// time one looks for him. -PSS_ETRACED with that tracer if there is one.
 static int try_to_seize(struct pss_tracee *tracee, pid_t tid, pid_t *tracer_ret)
 {
 	for (int tries = 1;; tries++) {
@@ -244,17 +234,17 @@ static int try_to_seize(struct pss_tracee *tracee, pid_t tid, pid_t *tracer_ret)
 			return -errno;
 		*tracer_ret = tracer_of(tracee, tid);
 		if (*tracer_ret)
-			return -EBUSY;
+			return -PSS_ETRACED;
 	}
 }
 
 static int refuse_seizing(struct pss_tracee *tracee, const struct pss_tracee_thread *thread,
 			  int error, pid_t tracer)
 {
-	if (error == -EBUSY)
+	if (error == -PSS_ETRACED)
 		return pss_fail(tracee->diag, error,
-				"thread %d of process %d is traced by process %d", thread->tid,
-				tracee->pid, tracer);
+				"cannot seize thread %d of process %d, which process %d traces",
+				thread->tid, tracee->pid, tracer);
 	return pss_fail(tracee->diag, error, "cannot seize thread %d of process %d", thread->tid,
 			tracee->pid);
 }
@@ -294,7 +284,7 @@ static int check_hold(struct pss_tracee *tracee, const struct pss_tracee_thread 
 {
 	uint64_t deadline = hold_deadline(tracee);
 
-	if (!deadline || pss_tracee_now(CLOCK_MONOTONIC) <= deadline)
+	if (!deadline || pss_clock_ns(CLOCK_MONOTONIC) <= deadline)
 		return 0;
 	return pss_fail(tracee->diag, -ETIME,
 			"gave up stopping process %d: thread %d has not stopped in the time "
@@ -304,7 +294,7 @@ static int check_hold(struct pss_tracee *tracee, const struct pss_tracee_thread 
 
 static void interrupt(struct pss_tracee *tracee, struct pss_tracee_thread *thread)
 {
-	uint64_t now = pss_tracee_now(CLOCK_MONOTONIC);
+	uint64_t now = pss_clock_ns(CLOCK_MONOTONIC);
 
 	if (!tracee->first_stop_ns)
 		tracee->first_stop_ns = now;
@@ -351,7 +341,7 @@ static void judge_straggler(struct pss_tracee *tracee, struct pss_tracee_thread 
 static int wait_stopped(struct pss_tracee *tracee, struct pss_tracee_thread *thread,
 			uint64_t deadline)
 {
-	uint64_t start = pss_tracee_now(CLOCK_MONOTONIC);
+	uint64_t start = pss_clock_ns(CLOCK_MONOTONIC);
 	uint64_t last = hold_deadline(tracee);
 
 	while (thread->state == PSS_TRACEE_SEIZED) {
@@ -374,11 +364,11 @@ static int wait_stopped(struct pss_tracee *tracee, struct pss_tracee_thread *thr
 			return r;
 		judge_straggler(tracee, thread);
 		if (thread->state == PSS_TRACEE_SEIZED &&
-		    pss_tracee_now(CLOCK_MONOTONIC) > start + STOP_DEADLINE_MS * NS_PER_MS)
+		    pss_clock_ns(CLOCK_MONOTONIC) > start + STOP_DEADLINE_MS * NS_PER_MS)
 			return pss_fail(tracee->diag, -ETIMEDOUT,
 					"thread %d of process %d does not stop", thread->tid,
 					tracee->pid);
-		deadline = pss_tracee_now(CLOCK_MONOTONIC) + BLOCK_DEADLINE_MS * NS_PER_MS;
+		deadline = pss_clock_ns(CLOCK_MONOTONIC) + BLOCK_DEADLINE_MS * NS_PER_MS;
 	}
 	return 0;
 }
@@ -446,7 +436,7 @@ static int read_registers(struct pss_tracee *tracee, struct pss_tracee_thread *t
 	if (r < 0)
 		return pss_fail(tracee->diag, r, "cannot read the registers of thread %d",
 				thread->tid);
-	thread->capture_ns = pss_tracee_now(CLOCK_REALTIME);
+	thread->capture_ns = pss_clock_ns(CLOCK_REALTIME);
 	thread->has_registers = true;
 	return 0;
 }
@@ -474,7 +464,7 @@ static int stop_threads(struct pss_tracee *tracee, bool running)
 			interrupt(tracee, thread);
 		r = check_hold(tracee, thread);
 	}
-	uint64_t deadline = pss_tracee_now(CLOCK_MONOTONIC) + BLOCK_DEADLINE_MS * NS_PER_MS;
+	uint64_t deadline = pss_clock_ns(CLOCK_MONOTONIC) + BLOCK_DEADLINE_MS * NS_PER_MS;
 	for (uint32_t i = 0; i < count && r == 0; i++) {
 		struct pss_tracee_thread *thread = pss_tracee_thread(tracee, i);
 
@@ -574,8 +564,8 @@ int pss_tracee_stop(struct pss_tracee *tracee)
 		r = stop_runners(tracee);
 	if (r < 0)
 		return r;
-	tracee->last_stop_ns = pss_tracee_now(CLOCK_MONOTONIC);
-	tracee->instant_realtime_ns = pss_tracee_now(CLOCK_REALTIME);
+	tracee->last_stop_ns = pss_clock_ns(CLOCK_MONOTONIC);
+	tracee->instant_realtime_ns = pss_clock_ns(CLOCK_REALTIME);
 	r = refuse_execve(tracee);
 	return r < 0 ? r : read_all_registers(tracee);
 }
@@ -600,7 +590,7 @@ int pss_tracee_stop_one(struct pss_tracee *tracee, pid_t tid, struct pss_tracee_
 	if (r == 0 && thread->state == PSS_TRACEE_SEIZED) {
 		interrupt(tracee, thread);
 		r = wait_stopped(tracee, thread,
-				 pss_tracee_now(CLOCK_MONOTONIC) + BLOCK_DEADLINE_MS * NS_PER_MS);
+				 pss_clock_ns(CLOCK_MONOTONIC) + BLOCK_DEADLINE_MS * NS_PER_MS);
 	}
 	if (r == 0)
 		r = read_registers(tracee, thread);
@@ -655,7 +645,7 @@ void pss_tracee_release_rest(struct pss_tracee *tracee)
 {
 	release_told(tracee);
 
-	uint64_t deadline = pss_tracee_now(CLOCK_MONOTONIC) + BLOCK_DEADLINE_MS * NS_PER_MS;
+	uint64_t deadline = pss_clock_ns(CLOCK_MONOTONIC) + BLOCK_DEADLINE_MS * NS_PER_MS;
 
 	for (uint32_t i = 0; i < pss_tracee_count(tracee); i++) {
 		struct pss_tracee_thread *thread = pss_tracee_thread(tracee, i);
@@ -678,9 +668,9 @@ static void release_where(struct pss_tracee *tracee, bool running)
 int pss_tracee_release(struct pss_tracee *tracee)
 {
 	release_where(tracee, true);
-	tracee->runners_release_ns = pss_tracee_now(CLOCK_MONOTONIC);
+	tracee->runners_release_ns = pss_clock_ns(CLOCK_MONOTONIC);
 	release_where(tracee, false);
-	tracee->last_release_ns = pss_tracee_now(CLOCK_MONOTONIC);
+	tracee->last_release_ns = pss_clock_ns(CLOCK_MONOTONIC);
 	pss_tracee_release_rest(tracee);
 	return 0;
 }

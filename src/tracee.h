@@ -95,9 +95,6 @@ int pss_tracee_wait(pid_t tid, uint64_t deadline_ns, int *status_ret);
 /** Sleeps until a tracee may have something to tell, or a moment. */
 void pss_tracee_pause(void);
 
-/** Nanoseconds of @clock, CLOCK_MONOTONIC or CLOCK_REALTIME. */
-uint64_t pss_tracee_now(int clock);
-
 /** General registers of a stopped tracee. */
 int pss_tracee_get_general(pid_t tid, struct pss_general *ret);
 int pss_tracee_set_general(pid_t tid, const struct pss_general *general);

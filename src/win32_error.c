@@ -6,6 +6,8 @@
 
 #include <win32.h>
 
+#include "base/diag.h"
+
 static const struct {
 	int error;
 	unsigned code;
@@ -27,6 +29,7 @@ static const struct {
 	{ EACCES, ERROR_ACCESS_DENIED },
 	{ ESRCH, ERROR_INVALID_PARAMETER }, // what OpenProcess gives for a process that is gone
 	{ ECHILD, ERROR_INVALID_PARAMETER },
+	{ PSS_ETRACED, ERROR_BUSY },
 	{ EBUSY, ERROR_BUSY },
 	{ ETIMEDOUT, ERROR_TIMEOUT },
 	{ ETIME, ERROR_TIMEOUT },              // not done: it would hold the target too long

@@ -15,6 +15,8 @@ static const char *reason(int error)
 	// What these mean here, which the kernel's words do not say.
 	if (error == -ETIME)
 		return "the pause would be too long";
+	if (error == -PSS_ETRACED)
+		return "it has a tracer";
 	if (error == -EDQUOT)
 		return "a limit that protects the process is reached";
 	return text ? text : "unknown error";

@@ -4,6 +4,14 @@
 #ifndef PSS_BASE_DIAG_H
 #define PSS_BASE_DIAG_H
 
+#include <errno.h>
+
+/**
+ * An error of our own: another process was seen to trace the target. EBUSY, which calls give for
+ * reasons of theirs, would not tell; a number that no call on Linux gives does.
+ */
+#define PSS_ETRACED EISNAM
+
 enum { PSS_DIAG_TEXT_SIZE = 512 };
 
 /** What went wrong first. Starts as {0}; an empty text means that nothing did. */

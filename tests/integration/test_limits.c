@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "harness.h"
 #include "helper.h"
 #include "procfs.h"
@@ -184,7 +185,7 @@ static int stop_too_long(void *context)
 
 	pss_tracee_end(&stop->tracee);
 	if (stop->tracee.first_stop_ns)
-		stop->held_ns = pss_tracee_now(CLOCK_MONOTONIC) - stop->tracee.first_stop_ns;
+		stop->held_ns = pss_clock_ns(CLOCK_MONOTONIC) - stop->tracee.first_stop_ns;
 	return r;
 }
 
