@@ -130,7 +130,8 @@ struct pss_guard_watch {
 	uint64_t rate;   /**< bytes a millisecond that the target can write at most */
 	int clone_pidfd; /**< -EBADF until there is one; borrowed */
 	int stop_fd;     /**< watching ends when it becomes readable; borrowed; or -EBADF */
-	int is_over;     /**< a futex: watching ends when it is set */
+	int is_over;     /**< watching ends when it is set */
+	int news;        /**< a futex: counts what is_over and clone_pid were set to */
 	pid_t clone_pid; /**< without a pidfd: 0 until there is one; may be set meanwhile */
 	uint64_t clone_start_ticks;
 

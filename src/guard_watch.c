@@ -40,7 +40,7 @@ enum {
 	RATE_OF_THREAD = 2 * 1024 * 1024,
 	WAIT_LEAST_US = 250,
 	WAIT_MOST_US = 50000,
-	WAIT_FOR_CLONE_US = 500,
+	WAIT_FOR_CLONE_US = 500000, // it is told of: nothing of it is to be looked for
 	US_PER_MS = 1000,
 	NS_PER_US = 1000,
 	US_PER_SECOND = 1000000,
@@ -206,7 +206,7 @@ static uint64_t time_to_wait(const struct pss_guard_watch *watch, uint64_t spare
 }
 
 // False if it is over: we were told to stop, or the clone has ended.
-static bool wait_a_while(const struct pss_guard_watch *watch, uint64_t us)
+static bool wait_a_while(const struct pss_guard_watch *watch, int news, uint64_t us)
 {
 	// ppoll writes what is left into it.
 	struct timespec left = {
@@ -219,7 +219,7 @@ static bool wait_a_while(const struct pss_guard_watch *watch, uint64_t us)
 
 	// Without a descriptor to wait for there is a word; the end of the clone can wait.
 	if (watch->stop_fd < 0) {
-		(void)PSS_ARCH_RAW(SYS_futex, (uintptr_t)&watch->is_over, FUTEX_WAIT, 0,
+		(void)PSS_ARCH_RAW(SYS_futex, (uintptr_t)&watch->news, FUTEX_WAIT, (uint64_t)news,
 				   (uintptr_t)&left);
 		left = (struct timespec){ 0 };
 	}
@@ -242,9 +242,12 @@ void pss_guard_watch(struct pss_guard_watch *watch)
 {
 	struct past past = { 0 };
 	uint64_t us = WAIT_FOR_CLONE_US;
+	int news;
 
 	do {
 		uint64_t spare = 0;
+
+		news = __atomic_load_n(&watch->news, __ATOMIC_ACQUIRE);
 
 		if (!has_clone(watch))
 			continue;
@@ -253,7 +256,7 @@ void pss_guard_watch(struct pss_guard_watch *watch)
 			return;
 		}
 		us = time_to_wait(watch, spare);
-	} while (wait_a_while(watch, us));
+	} while (wait_a_while(watch, news, us));
 }
 
 struct pss_guard_watch pss_guard_watch_of(const struct pss_guard_places *places,
@@ -440,10 +443,17 @@ bool pss_guard_has_given_up(const struct pss_guard *guard)
 	       __atomic_load_n(&guard->watch.reason, __ATOMIC_ACQUIRE) != PSS_GUARD_NO_REASON;
 }
 
+static void tell(struct pss_guard_watch *watch)
+{
+	__atomic_add_fetch(&watch->news, 1, __ATOMIC_RELEASE);
+	(void)syscall(SYS_futex, &watch->news, FUTEX_WAKE, 1);
+}
+
 void pss_guard_set_clone(struct pss_guard *guard, pid_t pid, uint64_t start_ticks)
 {
 	guard->watch.clone_start_ticks = start_ticks;
 	__atomic_store_n(&guard->watch.clone_pid, pid, __ATOMIC_RELEASE);
+	tell(&guard->watch);
 }
 
 static void wait_until_ended(struct pss_guard *guard)
@@ -451,7 +461,7 @@ static void wait_until_ended(struct pss_guard *guard)
 	int alive;
 
 	__atomic_store_n(&guard->watch.is_over, 1, __ATOMIC_RELEASE);
-	(void)syscall(SYS_futex, &guard->watch.is_over, FUTEX_WAKE, 1);
+	tell(&guard->watch);
 	while ((alive = __atomic_load_n(&guard->alive, __ATOMIC_ACQUIRE)) != 0)
 		(void)syscall(SYS_futex, &guard->alive, FUTEX_WAIT, alive, NULL);
 	while (waitpid(guard->watcher, NULL, __WCLONE) < 0 && errno == EINTR)
