@@ -568,3 +568,18 @@ void harness_wait_gone(pid_t pid)
 		harness_breathe();
 	}
 }
+
+unsigned long harness_switches_of(pid_t pid)
+{
+	char path[64], *status, *line;
+	unsigned long count;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	status = harness_read_file(path);
+	line = status ? strstr(status, "\nvoluntary_ctxt_switches:") : NULL;
+	if (!line)
+		harness_fail("no count of switches in %s", path);
+	count = strtoul(strchr(line, ':') + 1, NULL, 10);
+	free(status);
+	return count;
+}

@@ -42,6 +42,9 @@ struct target_options {
 	uid_t uid; // run as this user and group; 0: as ours
 };
 
+/** Switches that a process's leader has made of itself: each stop of it is one. */
+unsigned long harness_switches_of(pid_t pid);
+
 /** First call of main(): ends the test with a message if it is not done after HARNESS_SECONDS. */
 void harness_begin(const char *name);
 

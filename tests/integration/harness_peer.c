@@ -14,6 +14,50 @@
 
 int peer_unwanted_fd = -1;
 
+int peer_fd_of(const void *handle)
+{
+	return (int)(intptr_t)handle;
+}
+
+bool peer_is_open(const void *handle)
+{
+	return fcntl(peer_fd_of(handle), F_GETFD) >= 0;
+}
+
+pid_t peer_clone_pid(HPSS snapshot)
+{
+	return (pid_t)GetProcessId(harness_clone(snapshot));
+}
+
+bool peer_is_usable(HPSS snapshot, const struct target *target)
+{
+	PSS_VA_CLONE_INFORMATION clone = { 0 };
+	uint64_t word = 0;
+	SIZE_T got = 0;
+
+	return PssQuerySnapshot(snapshot, PSS_QUERY_VA_CLONE_INFORMATION, &clone, sizeof(clone)) ==
+		       ERROR_SUCCESS &&
+	       ReadProcessMemory(clone.VaCloneHandle,
+				 (void *)(uintptr_t)target_value(target, "pattern"), &word,
+				 sizeof(word), &got) &&
+	       word == PEER_PATTERN && harness_find_thread(snapshot, target->pid, NULL, NULL);
+}
+
+HPSS peer_duplicate(HANDLE from, HPSS snapshot, HANDLE to, PSS_DUPLICATE_FLAGS flags)
+{
+	HPSS copy = NULL;
+
+	assert_success(PssDuplicateSnapshot(from, snapshot, to, &copy, flags));
+	assert_true(peer_fd_of(copy) >= 3);
+	return copy;
+}
+
+HPSS peer_capture(const struct target *target, int commands)
+{
+	(void)commands;
+	return harness_capture(target, PEER_FLAGS);
+}
+
 struct peer peer_start(peer_work work, const struct target *target)
 {
 	int answers[2], commands[2];

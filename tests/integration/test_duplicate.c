@@ -15,65 +15,14 @@
 #include "harness.h"
 #include "harness_peer.h"
 
-static const uint32_t FLAGS =
-	PSS_CAPTURE_VA_CLONE | PSS_CAPTURE_THREADS | PSS_CAPTURE_THREAD_CONTEXT;
-static const uint64_t PATTERN = 0x9e3779b97f4a7c15u;
-
-static HANDLE const self = (HANDLE)(intptr_t)-1;
-
-static int fd_of(const void *handle)
-{
-	return (int)(intptr_t)handle;
-}
-
-static bool is_open(const void *handle)
-{
-	return fcntl(fd_of(handle), F_GETFD) >= 0;
-}
-
-static pid_t clone_pid(HPSS snapshot)
-{
-	return (pid_t)GetProcessId(harness_clone(snapshot));
-}
-
-// What a snapshot must be good for: memory, threads.
-static bool is_usable(HPSS snapshot, const struct target *target)
-{
-	PSS_VA_CLONE_INFORMATION clone = { 0 };
-	uint64_t word = 0;
-	SIZE_T got = 0;
-
-	return PssQuerySnapshot(snapshot, PSS_QUERY_VA_CLONE_INFORMATION, &clone, sizeof(clone)) ==
-		       ERROR_SUCCESS &&
-	       ReadProcessMemory(clone.VaCloneHandle,
-				 (void *)(uintptr_t)target_value(target, "pattern"), &word,
-				 sizeof(word), &got) &&
-	       word == PATTERN && harness_find_thread(snapshot, target->pid, NULL, NULL);
-}
-
-static HPSS duplicate(HANDLE from, HPSS snapshot, HANDLE to, PSS_DUPLICATE_FLAGS flags)
-{
-	HPSS copy = NULL;
-
-	assert_success(PssDuplicateSnapshot(from, snapshot, to, &copy, flags));
-	assert_true(fd_of(copy) >= 3);
-	return copy;
-}
-
-static HPSS capture_plainly(const struct target *target, int commands)
-{
-	(void)commands;
-	return harness_capture(target, FLAGS);
-}
-
 static HPSS capture_and_duplicate_to_parent(const struct target *target, int commands)
 {
-	HPSS snapshot = harness_capture(target, FLAGS);
+	HPSS snapshot = harness_capture(target, PEER_FLAGS);
 	HANDLE parent = OpenProcess(PROCESS_ALL_ACCESS, FALSE, (DWORD)getppid());
 	HPSS there = NULL;
 
 	(void)commands;
-	if (PssDuplicateSnapshot(self, snapshot, parent, &there, PSS_DUPLICATE_NONE)) {
+	if (PssDuplicateSnapshot(peer_self, snapshot, parent, &there, PSS_DUPLICATE_NONE)) {
 		print_error("%s\n", PssxErrorText());
 		_exit(1);
 	}
@@ -87,7 +36,7 @@ static HPSS use_what_comes(const struct target *target, int commands)
 
 	if (read(commands, &snapshot, sizeof(snapshot)) != sizeof(snapshot))
 		_exit(1);
-	return is_usable(snapshot, target) ? snapshot : NULL;
+	return peer_is_usable(snapshot, target) ? snapshot : NULL;
 }
 
 static void arguments_are_checked_in_order(void **state)
@@ -103,29 +52,30 @@ static void arguments_are_checked_in_order(void **state)
 	// Source process, snapshot, target process, flags, result; the first that is wrong counts.
 	assert_int_equal(PssDuplicateSnapshot(NULL, NULL, NULL, NULL, unknown),
 			 ERROR_INVALID_HANDLE);
-	assert_int_equal(PssDuplicateSnapshot((HANDLE)snapshot, snapshot, self, &copy, 0),
+	assert_int_equal(PssDuplicateSnapshot((HANDLE)snapshot, snapshot, peer_self, &copy, 0),
 			 ERROR_INVALID_HANDLE);
-	assert_int_equal(PssDuplicateSnapshot(self, NULL, self, NULL, unknown),
+	assert_int_equal(PssDuplicateSnapshot(peer_self, NULL, peer_self, NULL, unknown),
 			 ERROR_INVALID_HANDLE);
-	assert_int_equal(PssDuplicateSnapshot(self, (HPSS)process, self, &copy, 0),
+	assert_int_equal(PssDuplicateSnapshot(peer_self, (HPSS)process, peer_self, &copy, 0),
 			 ERROR_INVALID_HANDLE);
-	assert_int_equal(PssDuplicateSnapshot(self, (HPSS)(intptr_t)0x7fffffff, self, &copy, 0),
+	assert_int_equal(
+		PssDuplicateSnapshot(peer_self, (HPSS)(intptr_t)0x7fffffff, peer_self, &copy, 0),
+		ERROR_INVALID_HANDLE);
+	assert_int_equal(PssDuplicateSnapshot(peer_self, (HPSS)(intptr_t)-7, peer_self, &copy, 0),
 			 ERROR_INVALID_HANDLE);
-	assert_int_equal(PssDuplicateSnapshot(self, (HPSS)(intptr_t)-7, self, &copy, 0),
+	assert_int_equal(PssDuplicateSnapshot(peer_self, snapshot, NULL, NULL, unknown),
 			 ERROR_INVALID_HANDLE);
-	assert_int_equal(PssDuplicateSnapshot(self, snapshot, NULL, NULL, unknown),
-			 ERROR_INVALID_HANDLE);
-	assert_int_equal(PssDuplicateSnapshot(self, snapshot, self, &copy, unknown),
+	assert_int_equal(PssDuplicateSnapshot(peer_self, snapshot, peer_self, &copy, unknown),
 			 ERROR_INVALID_PARAMETER);
-	assert_int_equal(PssDuplicateSnapshot(self, snapshot, self, NULL, 0),
+	assert_int_equal(PssDuplicateSnapshot(peer_self, snapshot, peer_self, NULL, 0),
 			 ERROR_INVALID_PARAMETER);
 	// The target has descriptors 0 to 2, and they are no snapshots.
 	for (intptr_t number = 0; number < 3; number++)
-		assert_int_equal(PssDuplicateSnapshot(process, (HPSS)number, self, &copy, 0),
+		assert_int_equal(PssDuplicateSnapshot(process, (HPSS)number, peer_self, &copy, 0),
 				 ERROR_INVALID_HANDLE);
 	assert_int_equal((intptr_t)copy, -7);
 	assert_int_equal(harness_count_fds(getpid()), fds);
-	assert_true(is_open(snapshot));
+	assert_true(peer_is_open(snapshot));
 	harness_free_snapshot(snapshot);
 	target_assert_unharmed(target);
 }
@@ -133,19 +83,19 @@ static void arguments_are_checked_in_order(void **state)
 static void within_a_process(void **state)
 {
 	_cleanup_target_ struct target *target = target_start("plain", NULL);
-	HPSS snapshot = harness_capture(target, FLAGS);
-	pid_t clone = clone_pid(snapshot);
+	HPSS snapshot = harness_capture(target, PEER_FLAGS);
+	pid_t clone = peer_clone_pid(snapshot);
 	HANDLE real = OpenProcess(PROCESS_ALL_ACCESS, FALSE, GetCurrentProcessId());
-	HPSS copy = duplicate(self, snapshot, self, 0);
-	HPSS second = duplicate(real, copy, real, 0);
+	HPSS copy = peer_duplicate(peer_self, snapshot, peer_self, 0);
+	HPSS second = peer_duplicate(real, copy, real, 0);
 
 	(void)state;
 	assert_ptr_not_equal(copy, snapshot);
-	assert_true(fcntl(fd_of(copy), F_GETFD) & FD_CLOEXEC);
+	assert_true(fcntl(peer_fd_of(copy), F_GETFD) & FD_CLOEXEC);
 	harness_free_snapshot(snapshot);
-	assert_true(is_usable(copy, target));
+	assert_true(peer_is_usable(copy, target));
 	harness_free_snapshot(copy);
-	assert_true(is_usable(second, target));
+	assert_true(peer_is_usable(second, target));
 	harness_free_snapshot(second);
 	harness_wait_gone(clone);
 	assert_true(CloseHandle(real));
@@ -155,15 +105,15 @@ static void within_a_process(void **state)
 static void a_duplicate_outlives_source_and_target(void **state)
 {
 	struct target *target = target_start("plain", NULL);
-	HPSS snapshot = harness_capture(target, FLAGS);
-	HPSS copy = duplicate(self, snapshot, self, 0);
+	HPSS snapshot = harness_capture(target, PEER_FLAGS);
+	HPSS copy = peer_duplicate(peer_self, snapshot, peer_self, 0);
 	uint64_t address = target_value(target, "pattern");
-	pid_t clone = clone_pid(snapshot);
+	pid_t clone = peer_clone_pid(snapshot);
 
 	(void)state;
 	harness_free_snapshot(snapshot);
 	target_stop(target);
-	assert_int_equal(harness_read_clone_word(copy, address), PATTERN);
+	assert_int_equal(harness_read_clone_word(copy, address), PEER_PATTERN);
 	harness_free_snapshot(copy);
 	harness_wait_gone(clone);
 }
@@ -179,9 +129,9 @@ static void a_duplicate_outlives_the_process_that_captured(void **state)
 	(void)state;
 	peer_hear(&peer);
 	peer_stop(&peer);
-	assert_true(fcntl(fd_of(peer.snapshot), F_GETFD) & FD_CLOEXEC);
-	assert_true(is_usable(peer.snapshot, target));
-	clone = clone_pid(peer.snapshot);
+	assert_true(fcntl(peer_fd_of(peer.snapshot), F_GETFD) & FD_CLOEXEC);
+	assert_true(peer_is_usable(peer.snapshot, target));
+	clone = peer_clone_pid(peer.snapshot);
 	harness_free_snapshot(peer.snapshot);
 	harness_wait_gone(clone);
 	host_assert_same(host);
@@ -192,7 +142,7 @@ static void a_duplicate_outlives_the_process_that_captured(void **state)
 static void from_another_process(void **state)
 {
 	_cleanup_target_ struct target *target = target_start("plain", NULL);
-	struct peer peer = peer_start(capture_plainly, target);
+	struct peer peer = peer_start(peer_capture, target);
 	struct patient *patient;
 	HPSS copy;
 	pid_t clone;
@@ -200,12 +150,12 @@ static void from_another_process(void **state)
 	(void)state;
 	peer_hear(&peer);
 	patient = patient_record(peer.pid);
-	copy = duplicate(peer.process, peer.snapshot, self, 0);
+	copy = peer_duplicate(peer.process, peer.snapshot, peer_self, 0);
 	patient_assert_same(patient);
 	patient_free(patient);
 	peer_stop(&peer);
-	assert_true(is_usable(copy, target));
-	clone = clone_pid(copy);
+	assert_true(peer_is_usable(copy, target));
+	clone = peer_clone_pid(copy);
 	harness_free_snapshot(copy);
 	harness_wait_gone(clone);
 	target_assert_unharmed(target);
@@ -215,9 +165,9 @@ static void into_another_process_that_uses_it(void **state)
 {
 	_cleanup_target_ struct target *target = target_start("plain", NULL);
 	struct peer peer = peer_start(use_what_comes, target);
-	HPSS snapshot = harness_capture(target, FLAGS);
-	pid_t clone = clone_pid(snapshot);
-	HPSS there = duplicate(self, snapshot, peer.process, 0);
+	HPSS snapshot = harness_capture(target, PEER_FLAGS);
+	pid_t clone = peer_clone_pid(snapshot);
+	HPSS there = peer_duplicate(peer_self, snapshot, peer.process, 0);
 
 	(void)state;
 	harness_free_snapshot(snapshot);
@@ -228,7 +178,7 @@ static void into_another_process_that_uses_it(void **state)
 	peer_stop(&peer);
 	// Its last holder was killed: a zombie is left, for the next capture of the target.
 	harness_wait_for_state(clone, 'Z');
-	harness_free_snapshot(harness_capture(target, FLAGS));
+	harness_free_snapshot(harness_capture(target, PEER_FLAGS));
 	harness_wait_gone(clone);
 	target_assert_unharmed(target);
 }
@@ -237,17 +187,17 @@ static void between_two_other_processes(void **state)
 {
 	_cleanup_target_ struct target *target = target_start("plain", NULL);
 	_cleanup_target_ struct target *keeper = target_start("plain", NULL);
-	struct peer peer = peer_start(capture_plainly, target);
+	struct peer peer = peer_start(peer_capture, target);
 	HPSS there, back;
 	pid_t clone;
 
 	(void)state;
 	peer_hear(&peer);
-	there = duplicate(peer.process, peer.snapshot, target_handle(keeper), 0);
+	there = peer_duplicate(peer.process, peer.snapshot, target_handle(keeper), 0);
 	peer_stop(&peer);
-	back = duplicate(target_handle(keeper), there, self, 0);
-	assert_true(is_usable(back, target));
-	clone = clone_pid(back);
+	back = peer_duplicate(target_handle(keeper), there, peer_self, 0);
+	assert_true(peer_is_usable(back, target));
+	clone = peer_clone_pid(back);
 	harness_free_snapshot(back);
 	assert_int_equal(kill(clone, 0), 0);
 	// The keeper is no capturer: it was put there, so it may be freed there.
@@ -261,9 +211,9 @@ static void between_two_other_processes(void **state)
 static void into_the_captured_process(void **state)
 {
 	_cleanup_target_ struct target *target = target_start("plain", NULL);
-	HPSS snapshot = harness_capture(target, FLAGS);
-	pid_t clone = clone_pid(snapshot);
-	HPSS there = duplicate(self, snapshot, target_handle(target), 0);
+	HPSS snapshot = harness_capture(target, PEER_FLAGS);
+	pid_t clone = peer_clone_pid(snapshot);
+	HPSS there = peer_duplicate(peer_self, snapshot, target_handle(target), 0);
 
 	(void)state;
 	harness_free_snapshot(snapshot);
@@ -284,7 +234,8 @@ static HPSS use_in_other_namespaces(const struct target *target, int commands)
 	    read(commands, &snapshot, sizeof(snapshot)) != sizeof(snapshot))
 		_exit(1);
 	if (PssQuerySnapshot(snapshot, PSS_QUERY_PROCESS_INFORMATION, &process, sizeof(process)) ||
-	    !harness_find_thread(snapshot, target->pid, NULL, NULL) || is_usable(snapshot, target))
+	    !harness_find_thread(snapshot, target->pid, NULL, NULL) ||
+	    peer_is_usable(snapshot, target))
 		return NULL;
 	// What a holder has borrowed itself, only it can give up.
 	return CloseHandle(harness_clone(snapshot)) ? snapshot : NULL;
@@ -293,9 +244,9 @@ static HPSS use_in_other_namespaces(const struct target *target, int commands)
 static void into_other_namespaces(void **state)
 {
 	_cleanup_target_ struct target *target = target_start("plain", NULL);
-	HPSS snapshot = harness_capture(target, FLAGS), there;
+	HPSS snapshot = harness_capture(target, PEER_FLAGS), there;
 	int old = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
-	pid_t clone = clone_pid(snapshot);
+	pid_t clone = peer_clone_pid(snapshot);
 	struct peer peer;
 
 	(void)state;
@@ -307,12 +258,12 @@ static void into_other_namespaces(void **state)
 		skip();
 	}
 	assert_true(CloseHandle(harness_clone(snapshot)));
-	peer_unwanted_fd = fd_of(snapshot);
+	peer_unwanted_fd = peer_fd_of(snapshot);
 	peer = peer_start(use_in_other_namespaces, target);
 	peer_unwanted_fd = -1;
 	assert_int_equal(setns(old, CLONE_NEWPID), 0);
 	close(old);
-	there = duplicate(self, snapshot, peer.process, 0);
+	there = peer_duplicate(peer_self, snapshot, peer.process, 0);
 	harness_free_snapshot(snapshot);
 	assert_int_equal(write(peer.commands, &there, sizeof(there)), sizeof(there));
 	peer_hear(&peer);
@@ -327,20 +278,20 @@ static void into_other_namespaces(void **state)
 static void a_duplicated_handle_of_the_clone_keeps_it(void **state)
 {
 	_cleanup_target_ struct target *target = target_start("plain", NULL);
-	HPSS snapshot = harness_capture(target, FLAGS);
-	pid_t clone = clone_pid(snapshot);
+	HPSS snapshot = harness_capture(target, PEER_FLAGS);
+	pid_t clone = peer_clone_pid(snapshot);
 	HANDLE copy = NULL;
 	uint64_t word = 0;
 	SIZE_T got = 0;
 
 	(void)state;
-	assert_true(DuplicateHandle(self, harness_clone(snapshot), self, &copy, 0, FALSE,
+	assert_true(DuplicateHandle(peer_self, harness_clone(snapshot), peer_self, &copy, 0, FALSE,
 				    DUPLICATE_SAME_ACCESS));
 	harness_free_snapshot(snapshot);
 	assert_int_equal(GetProcessId(copy), clone);
 	assert_true(ReadProcessMemory(copy, (void *)(uintptr_t)target_value(target, "pattern"),
 				      &word, sizeof(word), &got));
-	assert_int_equal(word, PATTERN);
+	assert_int_equal(word, PEER_PATTERN);
 	assert_int_equal(kill(clone, 0), 0);
 	assert_true(CloseHandle(copy));
 	assert_int_equal(kill(clone, 0), -1);
@@ -351,15 +302,15 @@ static void the_clone_lives_by_a_handle_in_another_process(void **state)
 {
 	_cleanup_target_ struct target *target = target_start("plain", NULL);
 	_cleanup_target_ struct target *keeper = target_start("plain", NULL);
-	HPSS snapshot = harness_capture(target, FLAGS);
-	pid_t clone = clone_pid(snapshot);
+	HPSS snapshot = harness_capture(target, PEER_FLAGS);
+	pid_t clone = peer_clone_pid(snapshot);
 	HANDLE there = NULL, back = NULL;
 
 	(void)state;
-	assert_true(DuplicateHandle(self, harness_clone(snapshot), target_handle(keeper), &there, 0,
-				    FALSE, DUPLICATE_SAME_ACCESS));
+	assert_true(DuplicateHandle(peer_self, harness_clone(snapshot), target_handle(keeper),
+				    &there, 0, FALSE, DUPLICATE_SAME_ACCESS));
 	harness_free_snapshot(snapshot);
-	assert_true(DuplicateHandle(target_handle(keeper), there, self, &back, 0, FALSE,
+	assert_true(DuplicateHandle(target_handle(keeper), there, peer_self, &back, 0, FALSE,
 				    DUPLICATE_SAME_ACCESS | DUPLICATE_CLOSE_SOURCE));
 	assert_int_equal(GetProcessId(back), clone);
 	assert_true(TerminateProcess(back, 1));
@@ -381,19 +332,19 @@ static void any_descriptor_is_a_handle(void **state)
 	target_wait_asleep(keeper);
 	patient = patient_record(keeper->pid);
 	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-	assert_true(DuplicateHandle(self, (HANDLE)(intptr_t)ends[1], target_handle(keeper), &there,
-				    0, FALSE, DUPLICATE_SAME_ACCESS));
+	assert_true(DuplicateHandle(peer_self, (HANDLE)(intptr_t)ends[1], target_handle(keeper),
+				    &there, 0, FALSE, DUPLICATE_SAME_ACCESS));
 	close(ends[1]);
-	assert_true(DuplicateHandle(target_handle(keeper), there, self, &back, 0, TRUE,
+	assert_true(DuplicateHandle(target_handle(keeper), there, peer_self, &back, 0, TRUE,
 				    DUPLICATE_SAME_ACCESS));
-	assert_false(fcntl(fd_of(back), F_GETFD) & FD_CLOEXEC);
+	assert_false(fcntl(peer_fd_of(back), F_GETFD) & FD_CLOEXEC);
 	// The usual way to close a handle of another process.
 	assert_true(DuplicateHandle(target_handle(keeper), there, NULL, NULL, 0, FALSE,
 				    DUPLICATE_CLOSE_SOURCE));
 	patient_assert_same(patient);
 	patient_free(patient);
-	assert_int_equal(write(fd_of(back), "y", 1), 1);
-	assert_true(DuplicateHandle(self, back, NULL, NULL, 0, FALSE, DUPLICATE_CLOSE_SOURCE));
+	assert_int_equal(write(peer_fd_of(back), "y", 1), 1);
+	assert_true(DuplicateHandle(peer_self, back, NULL, NULL, 0, FALSE, DUPLICATE_CLOSE_SOURCE));
 	assert_int_equal(read(ends[0], &byte, 1), 1);
 	assert_int_equal(read(ends[0], &byte, 1), 0);
 	close(ends[0]);
@@ -406,18 +357,18 @@ static void handles_of_processes(void **state)
 	HANDLE copy = NULL;
 
 	(void)state;
-	assert_true(DuplicateHandle(self, target_handle(target), self, &copy, 0, FALSE,
+	assert_true(DuplicateHandle(peer_self, target_handle(target), peer_self, &copy, 0, FALSE,
 				    DUPLICATE_SAME_ACCESS));
 	assert_int_equal(GetProcessId(copy), target->pid);
-	assert_true(fcntl(fd_of(copy), F_GETFD) & FD_CLOEXEC);
+	assert_true(fcntl(peer_fd_of(copy), F_GETFD) & FD_CLOEXEC);
 	assert_true(CloseHandle(copy));
 	// The pseudo handle becomes a real one: of the process that it is meant in.
-	assert_true(DuplicateHandle(self, GetCurrentProcess(), self, &copy, 0, FALSE,
+	assert_true(DuplicateHandle(peer_self, GetCurrentProcess(), peer_self, &copy, 0, FALSE,
 				    DUPLICATE_SAME_ACCESS | DUPLICATE_CLOSE_SOURCE));
 	assert_ptr_not_equal(copy, GetCurrentProcess());
 	assert_int_equal(GetProcessId(copy), getpid());
 	assert_true(CloseHandle(copy));
-	assert_true(DuplicateHandle(target_handle(target), GetCurrentProcess(), self, &copy, 0,
+	assert_true(DuplicateHandle(target_handle(target), GetCurrentProcess(), peer_self, &copy, 0,
 				    FALSE, DUPLICATE_SAME_ACCESS));
 	assert_int_equal(GetProcessId(copy), target->pid);
 	assert_true(CloseHandle(copy));
@@ -433,20 +384,21 @@ static void handles_are_checked(void **state)
 	(void)state;
 	assert_int_equal(pipe(ends), 0);
 	HANDLE handle = (HANDLE)(intptr_t)ends[0];
-	assert_false(DuplicateHandle(NULL, handle, self, &copy, 0, FALSE, 2));
+	assert_false(DuplicateHandle(NULL, handle, peer_self, &copy, 0, FALSE, 2));
 	assert_int_equal(GetLastError(), ERROR_INVALID_HANDLE);
-	assert_false(DuplicateHandle(self, NULL, self, &copy, 0, FALSE, 2));
+	assert_false(DuplicateHandle(peer_self, NULL, peer_self, &copy, 0, FALSE, 2));
 	assert_int_equal(GetLastError(), ERROR_INVALID_HANDLE);
-	assert_false(DuplicateHandle(self, (HANDLE)(intptr_t)0x7ffffff0, self, &copy, 0, FALSE, 2));
+	assert_false(DuplicateHandle(peer_self, (HANDLE)(intptr_t)0x7ffffff0, peer_self, &copy, 0,
+				     FALSE, 2));
 	assert_int_equal(GetLastError(), ERROR_INVALID_HANDLE);
-	assert_false(DuplicateHandle(self, handle, handle, &copy, 0, FALSE, 2));
+	assert_false(DuplicateHandle(peer_self, handle, handle, &copy, 0, FALSE, 2));
 	assert_int_equal(GetLastError(), ERROR_INVALID_HANDLE);
-	assert_false(DuplicateHandle(self, handle, self, NULL, 0, FALSE, 2));
+	assert_false(DuplicateHandle(peer_self, handle, peer_self, NULL, 0, FALSE, 2));
 	assert_int_equal(GetLastError(), ERROR_INVALID_PARAMETER);
-	assert_false(DuplicateHandle(self, handle, self, &copy, 0, FALSE, 4));
+	assert_false(DuplicateHandle(peer_self, handle, peer_self, &copy, 0, FALSE, 4));
 	assert_int_equal(GetLastError(), ERROR_INVALID_PARAMETER);
-	assert_false(
-		DuplicateHandle(self, handle, NULL, NULL, 0, FALSE, 4 | DUPLICATE_CLOSE_SOURCE));
+	assert_false(DuplicateHandle(peer_self, handle, NULL, NULL, 0, FALSE,
+				     4 | DUPLICATE_CLOSE_SOURCE));
 	assert_int_equal(GetLastError(), ERROR_INVALID_PARAMETER);
 	assert_int_equal((intptr_t)copy, -7);
 	assert_int_equal(close(ends[0]), 0);
@@ -464,9 +416,10 @@ static void errno_and_last_error_stay(void **state)
 	(void)state;
 	SetLastError(4711);
 	errno = 42;
-	assert_int_equal(PssDuplicateSnapshot(self, NULL, self, &there, 0), ERROR_INVALID_HANDLE);
+	assert_int_equal(PssDuplicateSnapshot(peer_self, NULL, peer_self, &there, 0),
+			 ERROR_INVALID_HANDLE);
 	assert_int_equal(errno, 42);
-	assert_success(PssDuplicateSnapshot(self, snapshot, target_handle(target), &there, 0));
+	assert_success(PssDuplicateSnapshot(peer_self, snapshot, target_handle(target), &there, 0));
 	assert_int_equal(errno, 42);
 	assert_success(PssFreeSnapshot(target_handle(target), there));
 	assert_int_equal(errno, 42);

@@ -14,27 +14,12 @@ static const uint32_t FULL = PSS_CAPTURE_VA_CLONE | PSS_CAPTURE_THREADS |
 
 enum { CAPTURES = 20 };
 
-static unsigned long switches_of(pid_t pid)
-{
-	char path[64], *status, *line;
-	unsigned long count;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	status = harness_read_file(path);
-	line = status ? strstr(status, "\nvoluntary_ctxt_switches:") : NULL;
-	if (!line)
-		harness_fail("no count of switches in %s", path);
-	count = strtoul(strchr(line, ':') + 1, NULL, 10);
-	free(status);
-	return count;
-}
-
 static void memory_of_a_32_bit_program_is_refused_before_it_is_stopped(void **state)
 {
 	_cleanup_target_ struct target *target = target_start("small32", NULL);
 	PSS_PROCESS_INFORMATION information;
 	struct patient *patient = patient_record(target->pid);
-	unsigned long switches = switches_of(target->pid);
+	unsigned long switches = harness_switches_of(target->pid);
 	HPSS snapshot = NULL;
 
 	(void)state;
@@ -43,7 +28,7 @@ static void memory_of_a_32_bit_program_is_refused_before_it_is_stopped(void **st
 	assert_null(snapshot);
 	if (!strstr(PssxErrorText(), "32-bit") || !strstr(PssxErrorText(), "gcore"))
 		harness_fail("does not name reason and cure: %s", PssxErrorText());
-	assert_int_equal(switches_of(target->pid), switches);
+	assert_int_equal(harness_switches_of(target->pid), switches);
 	// The rest works, and says what it is.
 	snapshot = harness_capture(target, PSS_CAPTURE_THREADS | PSS_CAPTURE_VA_SPACE);
 	assert_success(PssQuerySnapshot(snapshot, PSS_QUERY_PROCESS_INFORMATION, &information,

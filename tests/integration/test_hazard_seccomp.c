@@ -79,22 +79,6 @@ static void give_up_sys_admin(void)
 		_exit(101);
 }
 
-// Each stop of a thread is a switch that it makes of itself.
-static unsigned long switches_of(pid_t pid)
-{
-	char path[64], *status, *line;
-	unsigned long count;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	status = harness_read_file(path);
-	line = status ? strstr(status, "\nvoluntary_ctxt_switches:") : NULL;
-	if (!line)
-		harness_fail("no count of switches in %s", path);
-	count = strtoul(strchr(line, ':') + 1, NULL, 10);
-	free(status);
-	return count;
-}
-
 static int capture_without_sys_admin(const struct target *target)
 {
 	HPSS snapshot = NULL;
@@ -120,7 +104,7 @@ static void without_the_right_it_is_refused_before_a_thread_is_stopped(void **st
 		_cleanup_target_ struct target *target =
 			target_start("filtered", actions[i], "all", NULL);
 		struct patient *patient = patient_record(target->pid);
-		unsigned long switches = switches_of(target->pid);
+		unsigned long switches = harness_switches_of(target->pid);
 		int status;
 
 		pid_t pid = harness_fork();
@@ -128,7 +112,7 @@ static void without_the_right_it_is_refused_before_a_thread_is_stopped(void **st
 			_exit(capture_without_sys_admin(target));
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 		assert_int_equal(status, 0);
-		assert_int_equal(switches_of(target->pid), switches);
+		assert_int_equal(harness_switches_of(target->pid), switches);
 		patient_assert_same(patient);
 		patient_free(patient);
 		target_wait_for_beat(target);

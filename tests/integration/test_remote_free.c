@@ -12,83 +12,32 @@
 #include "harness.h"
 #include "harness_peer.h"
 
-static const uint32_t FLAGS =
-	PSS_CAPTURE_VA_CLONE | PSS_CAPTURE_THREADS | PSS_CAPTURE_THREAD_CONTEXT;
-static const uint64_t PATTERN = 0x9e3779b97f4a7c15u;
-
-static HANDLE const self = (HANDLE)(intptr_t)-1;
-
-static int fd_of(const void *handle)
-{
-	return (int)(intptr_t)handle;
-}
-
-static bool is_open(const void *handle)
-{
-	return fcntl(fd_of(handle), F_GETFD) >= 0;
-}
-
-static pid_t clone_pid(HPSS snapshot)
-{
-	return (pid_t)GetProcessId(harness_clone(snapshot));
-}
-
-// What a snapshot must be good for: memory, threads.
-static bool is_usable(HPSS snapshot, const struct target *target)
-{
-	PSS_VA_CLONE_INFORMATION clone = { 0 };
-	uint64_t word = 0;
-	SIZE_T got = 0;
-
-	return PssQuerySnapshot(snapshot, PSS_QUERY_VA_CLONE_INFORMATION, &clone, sizeof(clone)) ==
-		       ERROR_SUCCESS &&
-	       ReadProcessMemory(clone.VaCloneHandle,
-				 (void *)(uintptr_t)target_value(target, "pattern"), &word,
-				 sizeof(word), &got) &&
-	       word == PATTERN && harness_find_thread(snapshot, target->pid, NULL, NULL);
-}
-
-static HPSS duplicate(HANDLE from, HPSS snapshot, HANDLE to, PSS_DUPLICATE_FLAGS flags)
-{
-	HPSS copy = NULL;
-
-	assert_success(PssDuplicateSnapshot(from, snapshot, to, &copy, flags));
-	assert_true(fd_of(copy) >= 3);
-	return copy;
-}
-
-static HPSS capture_plainly(const struct target *target, int commands)
-{
-	(void)commands;
-	return harness_capture(target, FLAGS);
-}
-
 static HPSS capture_for_others(const struct target *target, int commands)
 {
 	(void)commands;
-	return harness_capture(target, FLAGS | PSS_CREATE_USE_VM_ALLOCATIONS);
+	return harness_capture(target, PEER_FLAGS | PSS_CREATE_USE_VM_ALLOCATIONS);
 }
 
 static void close_source_needs_vm_allocations(void **state)
 {
 	_cleanup_target_ struct target *target = target_start("plain", NULL);
-	HPSS snapshot = harness_capture(target, FLAGS);
+	HPSS snapshot = harness_capture(target, PEER_FLAGS);
 	HPSS copy = (HPSS)(intptr_t)-7;
 	size_t fds = harness_count_fds(getpid());
 
 	(void)state;
-	assert_int_equal(
-		PssDuplicateSnapshot(self, snapshot, self, &copy, PSS_DUPLICATE_CLOSE_SOURCE),
-		ERROR_NOT_SUPPORTED);
+	assert_int_equal(PssDuplicateSnapshot(peer_self, snapshot, peer_self, &copy,
+					      PSS_DUPLICATE_CLOSE_SOURCE),
+			 ERROR_NOT_SUPPORTED);
 	assert_int_equal((intptr_t)copy, -7);
 	assert_int_equal(harness_count_fds(getpid()), fds);
-	assert_true(is_usable(snapshot, target));
+	assert_true(peer_is_usable(snapshot, target));
 	harness_free_snapshot(snapshot);
 
-	snapshot = harness_capture(target, FLAGS | PSS_CREATE_USE_VM_ALLOCATIONS);
-	copy = duplicate(self, snapshot, self, PSS_DUPLICATE_CLOSE_SOURCE);
-	assert_false(is_open(snapshot));
-	assert_true(is_usable(copy, target));
+	snapshot = harness_capture(target, PEER_FLAGS | PSS_CREATE_USE_VM_ALLOCATIONS);
+	copy = peer_duplicate(peer_self, snapshot, peer_self, PSS_DUPLICATE_CLOSE_SOURCE);
+	assert_false(peer_is_open(snapshot));
+	assert_true(peer_is_usable(copy, target));
 	harness_free_snapshot(copy);
 	target_assert_unharmed(target);
 }
@@ -96,7 +45,7 @@ static void close_source_needs_vm_allocations(void **state)
 static void close_source_in_another_process(void **state)
 {
 	_cleanup_target_ struct target *target = target_start("plain", NULL);
-	struct peer plainly = peer_start(capture_plainly, target);
+	struct peer plainly = peer_start(peer_capture, target);
 	struct peer peer = peer_start(capture_for_others, target);
 	size_t fds;
 	HPSS copy;
@@ -106,20 +55,20 @@ static void close_source_in_another_process(void **state)
 	peer_hear(&plainly);
 	copy = (HPSS)(intptr_t)-7;
 	fds = harness_count_fds(plainly.pid);
-	assert_int_equal(PssDuplicateSnapshot(plainly.process, plainly.snapshot, self, &copy,
+	assert_int_equal(PssDuplicateSnapshot(plainly.process, plainly.snapshot, peer_self, &copy,
 					      PSS_DUPLICATE_CLOSE_SOURCE),
 			 ERROR_NOT_SUPPORTED);
 	assert_int_equal(harness_count_fds(plainly.pid), fds);
-	copy = duplicate(plainly.process, plainly.snapshot, self, 0);
+	copy = peer_duplicate(plainly.process, plainly.snapshot, peer_self, 0);
 	peer_stop(&plainly);
 	harness_free_snapshot(copy);
 
 	peer_hear(&peer);
 	fds = harness_count_fds(peer.pid);
-	copy = duplicate(peer.process, peer.snapshot, self, PSS_DUPLICATE_CLOSE_SOURCE);
+	copy = peer_duplicate(peer.process, peer.snapshot, peer_self, PSS_DUPLICATE_CLOSE_SOURCE);
 	assert_int_equal(harness_count_fds(peer.pid), fds - 1);
-	assert_true(is_usable(copy, target));
-	clone = clone_pid(copy);
+	assert_true(peer_is_usable(copy, target));
+	clone = peer_clone_pid(copy);
 	harness_free_snapshot(copy);
 	harness_wait_gone(clone);
 	peer_stop(&peer);
@@ -132,16 +81,16 @@ static void close_source_happens_even_if_duplicating_fails(void **state)
 	_cleanup_target_ struct target *traced = target_start("leader_waits", "read", NULL);
 	pid_t tracer = harness_start_tracer(traced->pid);
 	struct peer peer = peer_start(capture_for_others, target);
-	HPSS snapshot = harness_capture(target, FLAGS | PSS_CREATE_USE_VM_ALLOCATIONS);
+	HPSS snapshot = harness_capture(target, PEER_FLAGS | PSS_CREATE_USE_VM_ALLOCATIONS);
 	HPSS copy = (HPSS)(intptr_t)-7;
-	pid_t clone = clone_pid(snapshot);
+	pid_t clone = peer_clone_pid(snapshot);
 	size_t fds;
 
 	(void)state;
-	assert_int_equal(PssDuplicateSnapshot(self, snapshot, target_handle(traced), &copy,
+	assert_int_equal(PssDuplicateSnapshot(peer_self, snapshot, target_handle(traced), &copy,
 					      PSS_DUPLICATE_CLOSE_SOURCE),
 			 ERROR_BUSY);
-	assert_false(is_open(snapshot));
+	assert_false(peer_is_open(snapshot));
 
 	peer_hear(&peer);
 	fds = harness_count_fds(peer.pid);
@@ -170,7 +119,7 @@ static void a_source_that_cannot_be_closed_is_an_error(void **state)
 	(void)state;
 	peer_hear(&peer);
 	tracer = harness_start_tracer(peer.pid);
-	assert_int_equal(PssDuplicateSnapshot(peer.process, peer.snapshot, self, &copy,
+	assert_int_equal(PssDuplicateSnapshot(peer.process, peer.snapshot, peer_self, &copy,
 					      PSS_DUPLICATE_CLOSE_SOURCE),
 			 ERROR_BUSY);
 	assert_int_equal(PssDuplicateSnapshot(peer.process, peer.snapshot, target_handle(keeper),
@@ -180,8 +129,8 @@ static void a_source_that_cannot_be_closed_is_an_error(void **state)
 	assert_int_equal(harness_count_fds(getpid()), fds);
 	assert_int_equal(harness_count_fds(keeper->pid), kept);
 	harness_end_tracer(tracer);
-	copy = duplicate(peer.process, peer.snapshot, self, PSS_DUPLICATE_CLOSE_SOURCE);
-	assert_true(is_usable(copy, target));
+	copy = peer_duplicate(peer.process, peer.snapshot, peer_self, PSS_DUPLICATE_CLOSE_SOURCE);
+	assert_true(peer_is_usable(copy, target));
 	peer_stop(&peer);
 	harness_free_snapshot(copy);
 	target_assert_unharmed(keeper);
@@ -191,7 +140,7 @@ static void a_source_that_cannot_be_closed_is_an_error(void **state)
 static void a_free_where_it_was_captured_needs_vm_allocations(void **state)
 {
 	_cleanup_target_ struct target *target = target_start("plain", NULL);
-	const peer_work works[] = { capture_plainly, capture_for_others };
+	const peer_work works[] = { peer_capture, capture_for_others };
 
 	(void)state;
 	for (int i = 0; i < 2; i++) {
@@ -200,15 +149,15 @@ static void a_free_where_it_was_captured_needs_vm_allocations(void **state)
 		pid_t clone;
 
 		peer_hear(&peer);
-		copy = duplicate(peer.process, peer.snapshot, self, 0);
-		clone = clone_pid(copy);
+		copy = peer_duplicate(peer.process, peer.snapshot, peer_self, 0);
+		clone = peer_clone_pid(copy);
 		harness_free_snapshot(copy);
 		assert_int_equal(PssFreeSnapshot(peer.process, peer.snapshot),
 				 i == 0 ? ERROR_NOT_SUPPORTED : ERROR_SUCCESS);
 		if (i == 0) {
 			assert_int_equal(kill(clone, 0), 0);
-			copy = duplicate(peer.process, peer.snapshot, self, 0);
-			assert_true(is_usable(copy, target));
+			copy = peer_duplicate(peer.process, peer.snapshot, peer_self, 0);
+			assert_true(peer_is_usable(copy, target));
 		} else {
 			// The clone is seen out, and its zombie reaped, as by a free of one's own.
 			assert_int_equal(kill(clone, 0), -1);
@@ -231,9 +180,9 @@ static void what_was_put_there_can_be_freed_there(void **state)
 
 	(void)state;
 	for (int i = 0; i < 2; i++) {
-		HPSS snapshot = harness_capture(target, FLAGS | kinds[i]);
-		HPSS there = duplicate(self, snapshot, target_handle(keeper), 0);
-		pid_t clone = clone_pid(snapshot);
+		HPSS snapshot = harness_capture(target, PEER_FLAGS | kinds[i]);
+		HPSS there = peer_duplicate(peer_self, snapshot, target_handle(keeper), 0);
+		pid_t clone = peer_clone_pid(snapshot);
 
 		harness_free_snapshot(snapshot);
 		assert_int_equal(kill(clone, 0), 0);
@@ -247,7 +196,7 @@ static void what_was_put_there_can_be_freed_there(void **state)
 static void a_free_by_the_captured_process_fails_and_touches_nothing(void **state)
 {
 	_cleanup_target_ struct target *target = target_start("leader_waits", "read", NULL);
-	HPSS snapshot = harness_capture(target, FLAGS | PSS_CREATE_USE_VM_ALLOCATIONS);
+	HPSS snapshot = harness_capture(target, PEER_FLAGS | PSS_CREATE_USE_VM_ALLOCATIONS);
 	struct patient *patient;
 
 	(void)state;
@@ -260,7 +209,7 @@ static void a_free_by_the_captured_process_fails_and_touches_nothing(void **stat
 				 ERROR_INVALID_HANDLE);
 	patient_assert_same(patient);
 	patient_free(patient);
-	assert_true(is_open(snapshot));
+	assert_true(peer_is_open(snapshot));
 	harness_free_snapshot(snapshot);
 	target_assert_unharmed(target);
 }
@@ -271,7 +220,7 @@ static HPSS capture_itself(const struct target *target, int commands)
 
 	(void)target;
 	(void)commands;
-	assert_success(PssCaptureSnapshot(self, PSS_CREATE_USE_VM_ALLOCATIONS, 0, &snapshot));
+	assert_success(PssCaptureSnapshot(peer_self, PSS_CREATE_USE_VM_ALLOCATIONS, 0, &snapshot));
 	return snapshot;
 }
 
@@ -287,14 +236,15 @@ static void a_free_by_the_captured_process_spares_its_own_snapshot(void **state)
 	assert_success(
 		PssCaptureSnapshot(peer.process, PSS_CREATE_USE_VM_ALLOCATIONS, 0, &snapshot));
 	if (snapshot != peer.snapshot) {
-		assert_false(is_open(peer.snapshot));
-		assert_int_equal(dup2(fd_of(snapshot), fd_of(peer.snapshot)), fd_of(peer.snapshot));
+		assert_false(peer_is_open(peer.snapshot));
+		assert_int_equal(dup2(peer_fd_of(snapshot), peer_fd_of(peer.snapshot)),
+				 peer_fd_of(peer.snapshot));
 		harness_free_snapshot(snapshot);
 	}
 	fds = harness_count_fds(peer.pid);
 	assert_int_equal(PssFreeSnapshot(peer.process, peer.snapshot), ERROR_INVALID_HANDLE);
 	assert_int_equal(harness_count_fds(peer.pid), fds);
-	assert_true(is_open(peer.snapshot));
+	assert_true(peer_is_open(peer.snapshot));
 	harness_free_snapshot(peer.snapshot);
 	assert_success(PssFreeSnapshot(peer.process, peer.snapshot));
 	assert_int_equal(harness_count_fds(peer.pid), fds - 1);
@@ -314,23 +264,23 @@ static void close_source_happens_even_if_the_receiver_has_ended(void **state)
 	ended = OpenProcess(PROCESS_ALL_ACCESS, FALSE, (DWORD)pid);
 	kill(pid, SIGKILL);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
-	assert_success(PssCaptureSnapshot(self, PSS_CREATE_USE_VM_ALLOCATIONS, 0, &snapshot));
+	assert_success(PssCaptureSnapshot(peer_self, PSS_CREATE_USE_VM_ALLOCATIONS, 0, &snapshot));
 	assert_int_equal(
-		PssDuplicateSnapshot(self, snapshot, ended, NULL, PSS_DUPLICATE_CLOSE_SOURCE),
+		PssDuplicateSnapshot(peer_self, snapshot, ended, NULL, PSS_DUPLICATE_CLOSE_SOURCE),
 		ERROR_INVALID_HANDLE);
 	assert_int_equal(
-		PssDuplicateSnapshot(self, snapshot, NULL, &copy, PSS_DUPLICATE_CLOSE_SOURCE),
+		PssDuplicateSnapshot(peer_self, snapshot, NULL, &copy, PSS_DUPLICATE_CLOSE_SOURCE),
 		ERROR_INVALID_HANDLE);
-	assert_true(is_open(snapshot));
+	assert_true(peer_is_open(snapshot));
 	assert_int_equal(
-		PssDuplicateSnapshot(self, snapshot, ended, &copy, PSS_DUPLICATE_CLOSE_SOURCE),
+		PssDuplicateSnapshot(peer_self, snapshot, ended, &copy, PSS_DUPLICATE_CLOSE_SOURCE),
 		ERROR_INVALID_HANDLE);
-	assert_false(is_open(snapshot));
+	assert_false(peer_is_open(snapshot));
 	assert_int_equal((intptr_t)copy, -7);
 	handle = (HANDLE)(intptr_t)dup(STDERR_FILENO);
-	assert_false(
-		DuplicateHandle(self, handle, ended, &handle, 0, FALSE, DUPLICATE_CLOSE_SOURCE));
-	assert_false(is_open(handle));
+	assert_false(DuplicateHandle(peer_self, handle, ended, &handle, 0, FALSE,
+				     DUPLICATE_CLOSE_SOURCE));
+	assert_false(peer_is_open(handle));
 	assert_true(CloseHandle(ended));
 	SetLastError(0);
 }
