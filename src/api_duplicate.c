@@ -120,10 +120,10 @@ static int side_free(struct side *side, struct pss_diag *diag)
 	int r = pss_remote_close(&side->target, side->number, side->fd, diag);
 	side_drop_fd(side);
 	pss_capture_free_end(&ending);
-	// Closed by somebody else, or gone with its process: so it is closed.
+	// Gone with its process: so it is closed.
 	if (r == -ESRCH && pss_target_check_traceable(&side->target, NULL) == -ESRCH)
 		return 0;
-	return r == -EBADF ? 0 : r;
+	return r;
 }
 
 // Nothing may be changed on failure: takes back what was given.

@@ -26,7 +26,8 @@ int pss_remote_give(struct pss_target *receiver, int fd, bool is_inherited, stru
 
 /**
  * Closes descriptor @number of the process if it still is a duplicate of our @same, which is looked
- * at when the thread that closes it stands. -EBADF if it is not; errors of pss_errand_send().
+ * at when the thread that closes it stands; if it is not, somebody else has closed it, which is as
+ * well. Errors of pss_errand_send().
  */
 int pss_remote_close(struct pss_target *holder, int number, int same, struct pss_diag *diag);
 
