@@ -75,9 +75,12 @@ static bool is_dead(pid_t tid)
 {
 	_cleanup_close_ int fd = -EBADF;
 	struct pss_procfs_stat stat = { 0 };
+	int r = pss_procfs_open(tid, &fd);
 
-	return pss_procfs_open(tid, &fd) < 0 || pss_procfs_read_stat(fd, "stat", NULL, &stat) < 0 ||
-	       stat.state == 'Z' || stat.state == 'X';
+	if (r == 0)
+		r = pss_procfs_read_stat(fd, "stat", NULL, &stat);
+	// One that we only could not look at may well live, and is waited for.
+	return r == 0 ? stat.state == 'Z' || stat.state == 'X' : r == -ESRCH || r == -ENOENT;
 }
 
 // The end of a leader is not told while its other threads are not reaped, and those may be ours.
