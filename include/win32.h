@@ -58,6 +58,7 @@ typedef unsigned int UINT;
 typedef int32_t BOOL;
 typedef int32_t LONG;
 typedef uint32_t ULONG;
+typedef uint32_t ULONG32;
 typedef uint32_t DWORD;
 typedef int64_t LONGLONG;
 typedef int64_t LONG64;
@@ -72,6 +73,7 @@ typedef uintptr_t ULONG_PTR;
 typedef uintptr_t UINT_PTR;
 typedef uintptr_t DWORD_PTR;
 typedef size_t SIZE_T;
+typedef int32_t HRESULT; /* negative: failed */
 
 /*
  * A UTF-16 unit: 16 bits, as on Windows, so not Linux' wchar_t. Write literals as u"text". The
@@ -482,6 +484,25 @@ typedef CONTEXT *PCONTEXT;
 #define ERROR_COMMITMENT_LIMIT     1455
 #define ERROR_TIMEOUT              1460 /* the target did not, or would not, stop in time */
 #define ERROR_NOT_ENOUGH_QUOTA     1816 /* a limit that protects the target is reached */
+
+/*
+ * Results of another sort: what MiniDumpWriteDump leaves as last error, and what its callbacks
+ * answer. Source: winerror.h.
+ */
+#define S_OK           ((HRESULT)0x00000000)
+#define S_FALSE        ((HRESULT)0x00000001)
+#define E_NOTIMPL      ((HRESULT)0x80004001)
+#define E_FAIL         ((HRESULT)0x80004005)
+#define E_ACCESSDENIED ((HRESULT)0x80070005)
+#define E_OUTOFMEMORY  ((HRESULT)0x8007000E)
+#define E_INVALIDARG   ((HRESULT)0x80070057)
+#define SUCCEEDED(hr)  (((HRESULT)(hr)) >= 0)
+#define FAILED(hr)     (((HRESULT)(hr)) < 0)
+
+/* An error code of the list above as a result of this sort. Source: winerror.h. */
+#define FACILITY_WIN32 7
+#define HRESULT_FROM_WIN32(x)                                                                      \
+	((HRESULT)(x) <= 0 ? (HRESULT)(x) : (HRESULT)(((x)&0x0000FFFFu) | 0x80070000u))
 
 /* Exit code of a process that still runs. Source: "GetExitCodeProcess function". */
 #define STILL_ACTIVE 259

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <windows.h>
 
+#include <dbghelp.h>
 #include <processsnapshot.h>
 
 struct layout_row {
