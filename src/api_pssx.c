@@ -264,12 +264,12 @@ static int write_core(const struct pss_section *section, int fd, const PSSX_CORE
 	};
 	_cleanup_(export_deinit) struct export export = EXPORT_EMPTY;
 	struct pss_elfcore_options core_options = {
-		.filter = options->UseFilter ? options->Filter : UINT64_MAX,
-		.include_dont_dump = options->IncludeDontDump != 0,
-		.progress = options->Progress,
-		.progress_context = options->ProgressContext,
-		.written = on_written,
-		.written_context = &export,
+		.choice.filter = options->UseFilter ? options->Filter : UINT64_MAX,
+		.choice.include_dont_dump = options->IncludeDontDump != 0,
+		.hooks.progress = options->Progress,
+		.hooks.progress_context = options->ProgressContext,
+		.hooks.written = on_written,
+		.hooks.written_context = &export,
 	};
 	_cleanup_memory_ struct pss_memory memory = PSS_MEMORY_EMPTY;
 	_cleanup_sink_ struct pss_sink sink = PSS_SINK_EMPTY;

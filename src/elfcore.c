@@ -10,16 +10,12 @@
 
 #include "base/checked.h"
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "elfcore_notes.h"
 #include "elfcore_plan.h"
-#include "elfcore_runs.h"
+#include "memory_plan.h"
+#include "memory_pour.h"
 
-enum {
-	PIECE_SIZE = 1024 * 1024,
-	NOTE_ALIGNMENT = 4,
-	PROGRESS_INTERVAL_MS = 100,
-};
+enum { NOTE_ALIGNMENT = 4 };
 
 struct writer {
 	const struct pss_section *section;
@@ -29,23 +25,13 @@ struct writer {
 	struct pss_sink *sink;
 	struct pss_diag *diag;
 	uint64_t page_size;
-	uint64_t done;
 	uint64_t unreadable;
-	uint64_t reported_ms; // when progress was last told
-	struct pss_elfcore_runs runs;
-	struct pss_buf piece;
 };
-
-static void writer_deinit(struct writer *writer)
-{
-	pss_elfcore_runs_end(&writer->runs);
-	pss_buf_deinit(&writer->piece);
-}
 
 static int write_file_header(struct writer *writer)
 {
 	const struct pss_elfcore_plan *plan = writer->plan;
-	uint64_t headers = (uint64_t)plan->segment_count + 1;
+	uint64_t headers = (uint64_t)plan->memory.segment_count + 1;
 	const Elf64_Ehdr header = {
 		.e_ident = {
 			[EI_MAG0] = ELFMAG0,
@@ -90,8 +76,9 @@ static int write_program_headers(struct writer *writer)
 	};
 
 	int r = pss_sink_write(writer->sink, &note, sizeof note);
-	for (uint32_t i = 0; r == 0 && i < plan->segment_count; i++) {
-		const struct pss_elfcore_segment *segment = pss_elfcore_plan_segment(plan, i);
+	for (uint32_t i = 0; r == 0 && i < plan->memory.segment_count; i++) {
+		const struct pss_memory_segment *segment =
+			pss_memory_plan_segment(&plan->memory, i);
 		uint64_t size = segment->end - segment->start;
 		// p_paddr stays 0: a reader that finds one takes all of them for physical
 		// addresses.
@@ -101,7 +88,7 @@ static int write_program_headers(struct writer *writer)
 				segment_flags(pss_section_region(writer->section, segment->region)),
 			.p_offset = segment->offset,
 			.p_vaddr = segment->start,
-			.p_filesz = segment->source == PSS_ELFCORE_OMITTED ? 0 : size,
+			.p_filesz = segment->source == PSS_MEMORY_OMITTED ? 0 : size,
 			.p_memsz = size,
 			.p_align = writer->page_size,
 		};
@@ -116,7 +103,7 @@ static int write_extended_count(struct writer *writer)
 	const Elf64_Shdr header = {
 		.sh_type = SHT_NULL,
 		.sh_size = 1, // e_shnum
-		.sh_info = writer->plan->segment_count + 1,
+		.sh_info = writer->plan->memory.segment_count + 1,
 	};
 
 	return writer->plan->is_extended ? pss_sink_write(writer->sink, &header, sizeof header) : 0;
@@ -141,113 +128,29 @@ static int write_tables(struct writer *writer)
 	return r;
 }
 
-// Tells how far we are, not too often; @is_due: at any rate.
-static int report(struct writer *writer, bool is_due)
-{
-	const struct pss_elfcore_options *options = writer->options;
-
-	if (!options->progress)
-		return 0;
-	uint64_t now = pss_clock_ms();
-	if (!is_due && now - writer->reported_ms < PROGRESS_INTERVAL_MS)
-		return 0;
-	writer->reported_ms = now;
-	if (options->progress(options->progress_context, writer->done, writer->plan->memory_bytes))
-		return pss_fail(writer->diag, -ECANCELED, "the core is not complete");
-	return 0;
-}
-
-static int tell_written(struct writer *writer, uint32_t region, uint64_t start, uint64_t end)
-{
-	const struct pss_elfcore_options *options = writer->options;
-
-	return options->written ? options->written(options->written_context, region, start, end)
-				: 0;
-}
-
-// Copies what can be read of [start, end); pages that cannot become zeroes, and are counted.
-static int copy_pages(struct writer *writer, uint32_t region, uint64_t start, uint64_t end)
-{
-	while (start < end) {
-		size_t wanted = end - start < PIECE_SIZE ? end - start : PIECE_SIZE;
-		size_t done = 0;
-
-		int r = pss_memory_read(writer->memory, start, writer->piece.data, wanted, &done);
-		if (r < 0 && r != -EFAULT)
-			return pss_elfcore_fail(writer->section, r, writer->diag);
-		// Whole pages only: the rest of a page that broke off is as unreadable as its end.
-		if (r == -EFAULT)
-			done = pss_align_down(done, writer->page_size);
-		r = pss_sink_write(writer->sink, writer->piece.data, done);
-		if (r == 0)
-			r = tell_written(writer, region, start, start + done);
-		start += done;
-		if (r == 0 && done < wanted) {
-			r = pss_sink_skip(writer->sink, writer->page_size);
-			start += writer->page_size;
-			done += writer->page_size;
-			writer->unreadable += writer->page_size;
-		}
-		writer->done += done;
-		if (r == 0)
-			r = report(writer, false);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-static int write_segment(struct writer *writer, const struct pss_elfcore_segment *segment)
-{
-	const struct pss_region_record *region =
-		pss_section_region(writer->section, segment->region);
-	uint64_t at = segment->start, start = 0, end = 0;
-
-	assert(writer->sink->position == segment->offset);
-	int r = pss_elfcore_runs_begin(&writer->runs, writer->memory, region, segment->source);
-	if (r < 0)
-		return pss_elfcore_fail(writer->section, r, writer->diag);
-	pss_elfcore_runs_seek(&writer->runs, segment->start, segment->end);
-	while ((r = pss_elfcore_runs_next(&writer->runs, &start, &end)) == 0) {
-		r = pss_sink_skip(writer->sink, start - at);
-		if (r == 0)
-			r = copy_pages(writer, segment->region, start, end);
-		if (r < 0)
-			return r;
-		at = end;
-	}
-	if (r != -ENODATA)
-		return pss_elfcore_fail(writer->section, r, writer->diag);
-	return pss_sink_skip(writer->sink, segment->end - at);
-}
-
 static int write_memory(struct writer *writer)
 {
-	int r = pss_buf_reserve(&writer->piece, PIECE_SIZE);
+	_cleanup_(pss_memory_pour_end) struct pss_memory_pour pour = {
+		.section = writer->section,
+		.memory = writer->memory,
+		.hooks = &writer->options->hooks,
+		.what = "core",
+		.sink = writer->sink,
+		.diag = writer->diag,
+		.total = writer->plan->memory.memory_bytes,
+	};
 
-	if (r < 0)
-		return pss_fail(writer->diag, r, "cannot get %d bytes for reading", PIECE_SIZE);
-	r = report(writer, true);
-	for (uint32_t i = 0; r == 0 && i < writer->plan->segment_count; i++) {
-		const struct pss_elfcore_segment *segment =
-			pss_elfcore_plan_segment(writer->plan, i);
-		if (segment->source != PSS_ELFCORE_OMITTED)
-			r = write_segment(writer, segment);
+	int r = pss_memory_pour_begin(&pour);
+	for (uint32_t i = 0; r == 0 && i < writer->plan->memory.segment_count; i++) {
+		const struct pss_memory_segment *segment =
+			pss_memory_plan_segment(&writer->plan->memory, i);
+		if (segment->source == PSS_MEMORY_OMITTED)
+			continue;
+		assert(writer->sink->position == segment->offset);
+		r = pss_memory_pour_segment(&pour, segment);
 	}
-	return r == 0 ? report(writer, true) : r;
-}
-
-// A section may come from somebody who describes more memory than there is: reading that, page by
-// page, would take for ever.
-static int check_extent(const struct pss_section *section, const struct pss_memory *memory,
-			const struct pss_elfcore_plan *plan, struct pss_diag *diag)
-{
-	uint64_t kept = pss_section_header(section)->parts[PSS_PART_BYTES].size;
-	uint64_t mapped;
-
-	if (pss_memory_extent(memory, &mapped) < 0 || plan->memory_bytes <= mapped + kept)
-		return 0;
-	return pss_fail(diag, -EBADMSG, "the snapshot describes more memory than its clone has");
+	writer->unreadable = pour.unreadable;
+	return r == 0 ? pss_memory_pour_finish(&pour) : r;
 }
 
 static int make_plan(const struct pss_section *section, const struct pss_memory *memory,
@@ -258,9 +161,9 @@ static int make_plan(const struct pss_section *section, const struct pss_memory 
 
 	if (pss_section_process(section)->flags & PSS_PROCESS_32BIT)
 		return pss_fail(diag, -EOPNOTSUPP, "cannot write a core of a 32-bit process");
-	int r = pss_elfcore_plan_segments(section, memory, options, diag, plan);
+	int r = pss_memory_plan_make(section, memory, &options->choice, diag, &plan->memory);
 	if (r == 0)
-		r = check_extent(section, memory, plan, diag);
+		r = pss_memory_plan_check(section, memory, plan->memory.memory_bytes, diag);
 	if (r < 0)
 		return r;
 	r = pss_elfcore_notes_write(section, plan, NULL, &notes_size);
@@ -275,7 +178,7 @@ int pss_elfcore_write(const struct pss_section *section, const struct pss_memory
 		      struct pss_diag *diag, struct pss_elfcore_result *ret)
 {
 	_cleanup_elfcore_plan_ struct pss_elfcore_plan plan = PSS_ELFCORE_PLAN_EMPTY;
-	_cleanup_(writer_deinit) struct writer writer = {
+	struct writer writer = {
 		.section = section,
 		.memory = memory,
 		.options = options,
@@ -283,8 +186,6 @@ int pss_elfcore_write(const struct pss_section *section, const struct pss_memory
 		.sink = sink,
 		.diag = diag,
 		.page_size = pss_section_header(section)->page_size,
-		.runs = PSS_ELFCORE_RUNS_EMPTY,
-		.piece = PSS_BUF_EMPTY,
 	};
 
 	int r = make_plan(section, memory, options, diag, &plan);
@@ -298,9 +199,9 @@ int pss_elfcore_write(const struct pss_section *section, const struct pss_memory
 		return r;
 	*ret = (struct pss_elfcore_result){
 		.file_size = plan.file_size,
-		.memory_bytes = plan.memory_bytes - writer.unreadable,
+		.memory_bytes = plan.memory.memory_bytes - writer.unreadable,
 		.unreadable_bytes = writer.unreadable,
-		.segments = plan.segment_count,
+		.segments = plan.memory.segment_count,
 		.threads = pss_elfcore_notes_threads(section),
 	};
 	return 0;

@@ -8,21 +8,14 @@
 
 #include "base/diag.h"
 #include "memory.h"
+#include "memory_plan.h"
+#include "memory_pour.h"
 #include "section.h"
 #include "sink.h"
 
 struct pss_elfcore_options {
-	uint64_t filter; /**< bits of core(5)'s coredump_filter; UINT64_MAX: the target's own */
-	bool include_dont_dump; /**< also what the target marked with MADV_DONTDUMP */
-	/** Called now and then with bytes of memory written and to write; nonzero cancels. */
-	int (*progress)(void *context, uint64_t done, uint64_t total);
-	void *progress_context;
-	/**
-	 * Told of memory that has been written and is not read again: from @start to @end, in
-	 * region number @region, in the order of addresses. -errno ends the export.
-	 */
-	int (*written)(void *context, uint32_t region, uint64_t start, uint64_t end);
-	void *written_context;
+	struct pss_memory_choice choice;
+	struct pss_memory_hooks hooks;
 };
 
 struct pss_elfcore_result {

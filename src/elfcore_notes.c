@@ -471,7 +471,7 @@ static void manifest_body(struct emitter *emitter, const void *context)
 	const struct pss_section *section = emitter->section;
 	const struct pss_process_record *process = pss_section_process(section);
 	const struct pss_figures_record *figures = pss_section_figures(section);
-	const uint32_t *unknown = (const uint32_t *)emitter->plan->unknown.data;
+	const uint32_t *unknown = (const uint32_t *)emitter->plan->memory.unknown.data;
 
 	(void)context;
 	emit_line(emitter, "manifest 1\nwriter procsnap %s\nkind live-snapshot\n",
@@ -495,7 +495,7 @@ static void manifest_body(struct emitter *emitter, const void *context)
 				  (unsigned long long)region->start,
 				  (unsigned long long)region->end, content_name(region->content));
 	}
-	for (size_t i = 0; i < emitter->plan->unknown.size / sizeof *unknown; i++) {
+	for (size_t i = 0; i < emitter->plan->memory.unknown.size / sizeof *unknown; i++) {
 		const struct pss_region_record *region = pss_section_region(section, unknown[i]);
 		emit_line(emitter, "region %llx-%llx left-out pages-unknown\n",
 			  (unsigned long long)region->start, (unsigned long long)region->end);

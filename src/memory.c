@@ -238,3 +238,15 @@ int pss_memory_extent(const struct pss_memory *memory, uint64_t *bytes_ret)
 
 	return r == -ENOENT ? -ESRCH : r;
 }
+
+int pss_memory_fail(const struct pss_section *section, int error, struct pss_diag *diag)
+{
+	const struct pss_clone_record *clone = pss_section_clone(section);
+
+	if (error != -ESRCH)
+		return pss_fail(diag, error, "cannot read the snapshot's memory");
+	(void)pss_fail(diag, error, "the clone, process %d, was killed while its memory was read",
+		       clone ? clone->pid : 0);
+	pss_diag_hint(diag, "perhaps for want of memory; the snapshot is lost, capture again");
+	return error;
+}

@@ -61,4 +61,7 @@ int pss_memory_open_mapping(const struct pss_memory *memory, uint64_t start, uin
 /** Bytes of address space that the clone has mapped, whatever the section says. -ESRCH. */
 int pss_memory_extent(const struct pss_memory *memory, uint64_t *bytes_ret);
 
+/** Says of @error, which a read of the clone gave, what it means. Returns it. */
+int pss_memory_fail(const struct pss_section *section, int error, struct pss_diag *diag);
+
 #endif

@@ -328,10 +328,10 @@ static void check_core(int fd, const uint8_t *data)
 	struct pss_diag diag = { 0 };
 	int steps = 0;
 	const struct pss_elfcore_options options = {
-		.filter = data[0] % 2 ? data[0] : UINT64_MAX,
-		.include_dont_dump = data[0] % 4 > 1,
-		.progress = count_steps,
-		.progress_context = &steps,
+		.choice.filter = data[0] % 2 ? data[0] : UINT64_MAX,
+		.choice.include_dont_dump = data[0] % 4 > 1,
+		.hooks.progress = count_steps,
+		.hooks.progress_context = &steps,
 	};
 	int out = memfd_create("core", MFD_CLOEXEC);
 

@@ -32,7 +32,7 @@ void core_setup(struct core_fixture *fixture, size_t size)
 			     .coredump_filter = FILTER_DEFAULT,
 			     .capture_time = 133500000000000000 },
 		.memory = PSS_MEMORY_EMPTY,
-		.options = { .filter = UINT64_MAX },
+		.options = { .choice.filter = UINT64_MAX },
 		.section_fd = -EBADF,
 	};
 	fixture->builder.machine = pss_arch_native()->elf_machine;

@@ -132,22 +132,22 @@ static void test_filter(void **state)
 	add_kinds(&fixture);
 	core_seal(&fixture);
 	assert_int_equal(kinds_in_core(&fixture), PRIVATE | VDSO | CHANGED | SHM | HUGE);
-	fixture.options.filter = 0;
+	fixture.options.choice.filter = 0;
 	assert_int_equal(kinds_in_core(&fixture), VDSO);
-	fixture.options.filter = 1;
+	fixture.options.choice.filter = 1;
 	assert_int_equal(kinds_in_core(&fixture), PRIVATE | VDSO | CHANGED);
-	fixture.options.filter = 2;
+	fixture.options.choice.filter = 2;
 	assert_int_equal(kinds_in_core(&fixture), VDSO | SHM);
-	fixture.options.filter = 4;
+	fixture.options.choice.filter = 4;
 	assert_int_equal(kinds_in_core(&fixture), VDSO | CHANGED);
-	fixture.options.filter = 8;
+	fixture.options.choice.filter = 8;
 	assert_int_equal(kinds_in_core(&fixture), VDSO | FILE);
-	fixture.options.filter = 0x10; // its first page, which is all of it
+	fixture.options.choice.filter = 0x10; // its first page, which is all of it
 	assert_int_equal(kinds_in_core(&fixture), VDSO | CHANGED);
-	fixture.options.filter = 0x20;
+	fixture.options.choice.filter = 0x20;
 	assert_int_equal(kinds_in_core(&fixture), VDSO | HUGE);
-	fixture.options.filter = 1;
-	fixture.options.include_dont_dump = true;
+	fixture.options.choice.filter = 1;
+	fixture.options.choice.include_dont_dump = true;
 	assert_int_equal(kinds_in_core(&fixture), PRIVATE | DONT_DUMP | VDSO | CHANGED);
 	core_teardown(&fixture);
 }
@@ -172,7 +172,7 @@ static void test_stacks_always(void **state)
 	assert_int_equal(
 		pss_section_add(&fixture.builder, PSS_PART_THREADS, &thread, sizeof thread), 0);
 	core_seal(&fixture);
-	fixture.options.filter = 0;
+	fixture.options.choice.filter = 0;
 	_cleanup_close_ int fd = core_write_file(&fixture);
 	assert_true(core_read(fd, core_address(&fixture, 8 * PAGE), &byte, 1));
 	assert_int_equal(byte, 7);
@@ -204,10 +204,10 @@ static void test_elf_header_page(void **state)
 	assert_true(core_read(fd, core_address(&fixture, 0), bytes, 4));
 	assert_memory_equal(bytes, ELFMAG, 4);
 	assert_false(core_read(fd, core_address(&fixture, PAGE), bytes, 4));
-	fixture.options.filter = 0x3f & ~0x14;
+	fixture.options.choice.filter = 0x3f & ~0x14;
 	_cleanup_close_ int without = core_write_file(&fixture);
 	assert_false(core_read(without, core_address(&fixture, 0), bytes, 4));
-	fixture.options.filter = 0x04;
+	fixture.options.choice.filter = 0x04;
 	_cleanup_close_ int whole = core_write_file(&fixture);
 	assert_int_equal(core_check_shape(&fixture, whole), 2);
 	assert_true(core_read(whole, core_address(&fixture, 3 * PAGE), bytes, 4));

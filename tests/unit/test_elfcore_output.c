@@ -179,12 +179,12 @@ static void test_progress(void **state)
 	uint64_t last = 0;
 
 	core_setup_mixed(&fixture);
-	fixture.options.progress = watch;
-	fixture.options.progress_context = &last;
+	fixture.options.hooks.progress = watch;
+	fixture.options.hooks.progress_context = &last;
 	assert_int_equal(core_write_to(&fixture, fd, false), 0);
 	assert_int_equal(last, fixture.result.memory_bytes);
-	fixture.options.progress = stop_at_once;
-	fixture.options.progress_context = &calls;
+	fixture.options.hooks.progress = stop_at_once;
+	fixture.options.hooks.progress_context = &calls;
 	assert_int_equal(core_write_to(&fixture, fd, false), -ECANCELED);
 	assert_int_equal(calls, 1);
 	core_teardown(&fixture);

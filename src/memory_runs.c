@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Finds the pages of a mapping that hold something. A page that nobody has touched is not read: the
 // read would make it, in the clone or, in shared memory, for the target itself.
-#include "elfcore_runs.h"
+#include "memory_runs.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -9,48 +9,48 @@
 #include "base/checked.h"
 #include "base/cleanup.h"
 
-int pss_elfcore_runs_begin(struct pss_elfcore_runs *runs, const struct pss_memory *memory,
-			   const struct pss_region_record *region, enum pss_elfcore_source source)
+int pss_memory_runs_begin(struct pss_memory_runs *runs, const struct pss_memory *memory,
+			  const struct pss_region_record *region, enum pss_memory_source source)
 {
 	int fd = -EBADF;
 
-	if (source == PSS_ELFCORE_SHARED) {
+	if (source == PSS_MEMORY_SHARED) {
 		int r = pss_memory_open_mapping(memory, region->start, region->end, &fd);
 		if (r < 0)
 			return r;
 	}
-	pss_elfcore_runs_end(runs);
+	pss_memory_runs_end(runs);
 	runs->source = source;
 	runs->page_size = (uint64_t)sysconf(_SC_PAGESIZE);
 	runs->address_of_file = region->start - region->file_offset; // may wrap: so does its use
 	runs->object_fd = fd;
 	runs->section = memory->section;
 	pss_pagemap_init(&runs->pagemap, memory->pagemap_fd);
-	pss_elfcore_runs_seek(runs, region->start, region->end);
+	pss_memory_runs_seek(runs, region->start, region->end);
 	return 0;
 }
 
-void pss_elfcore_runs_end(struct pss_elfcore_runs *runs)
+void pss_memory_runs_end(struct pss_memory_runs *runs)
 {
 	runs->object_fd = pss_close(runs->object_fd);
 }
 
-void pss_elfcore_runs_seek(struct pss_elfcore_runs *runs, uint64_t start, uint64_t end)
+void pss_memory_runs_seek(struct pss_memory_runs *runs, uint64_t start, uint64_t end)
 {
 	runs->position = start;
 	runs->end = end;
 	pss_pagemap_seek(&runs->pagemap, start, end);
 }
 
-static bool is_wanted(enum pss_elfcore_source source, enum pss_page_kind kind)
+static bool is_wanted(enum pss_memory_source source, enum pss_page_kind kind)
 {
 	// The zero page is what an untouched page becomes by being looked at.
-	if (source == PSS_ELFCORE_PRIVATE)
+	if (source == PSS_MEMORY_PRIVATE)
 		return kind == PSS_PAGES_PRIVATE;
 	return kind == PSS_PAGES_PRIVATE || kind == PSS_PAGES_FILE;
 }
 
-static int next_resident(struct pss_elfcore_runs *runs, uint64_t *start_ret, uint64_t *end_ret)
+static int next_resident(struct pss_memory_runs *runs, uint64_t *start_ret, uint64_t *end_ret)
 {
 	struct pss_page_range range;
 	int r;
@@ -65,7 +65,7 @@ static int next_resident(struct pss_elfcore_runs *runs, uint64_t *start_ret, uin
 	return 0;
 }
 
-static int next_shared(struct pss_elfcore_runs *runs, uint64_t *start_ret, uint64_t *end_ret)
+static int next_shared(struct pss_memory_runs *runs, uint64_t *start_ret, uint64_t *end_ret)
 {
 	uint64_t base = runs->address_of_file;
 	off_t data = lseek(runs->object_fd, (off_t)(runs->position - base), SEEK_DATA);
@@ -87,7 +87,7 @@ static int next_shared(struct pss_elfcore_runs *runs, uint64_t *start_ret, uint6
 }
 
 // The lowest one that begins at or above the position: few mappings are kept, and small ones.
-static int next_kept(struct pss_elfcore_runs *runs, uint64_t *start_ret, uint64_t *end_ret)
+static int next_kept(struct pss_memory_runs *runs, uint64_t *start_ret, uint64_t *end_ret)
 {
 	uint64_t start = runs->end;
 
@@ -105,25 +105,25 @@ static int next_kept(struct pss_elfcore_runs *runs, uint64_t *start_ret, uint64_
 	return 0;
 }
 
-int pss_elfcore_runs_next(struct pss_elfcore_runs *runs, uint64_t *start_ret, uint64_t *end_ret)
+int pss_memory_runs_next(struct pss_memory_runs *runs, uint64_t *start_ret, uint64_t *end_ret)
 {
 	switch (runs->source) {
-	case PSS_ELFCORE_RESIDENT:
-	case PSS_ELFCORE_PRIVATE:
+	case PSS_MEMORY_RESIDENT:
+	case PSS_MEMORY_PRIVATE:
 		return next_resident(runs, start_ret, end_ret);
-	case PSS_ELFCORE_KEPT:
+	case PSS_MEMORY_KEPT:
 		return next_kept(runs, start_ret, end_ret);
-	case PSS_ELFCORE_SHARED:
+	case PSS_MEMORY_SHARED:
 		return runs->position < runs->end ? next_shared(runs, start_ret, end_ret)
 						  : -ENODATA;
-	case PSS_ELFCORE_EVERY:
+	case PSS_MEMORY_EVERY:
 		if (runs->position >= runs->end)
 			return -ENODATA;
 		*start_ret = runs->position;
 		*end_ret = runs->end;
 		runs->position = runs->end;
 		return 0;
-	case PSS_ELFCORE_OMITTED:
+	case PSS_MEMORY_OMITTED:
 		break;
 	}
 	return -ENODATA;
