@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// procsnap dump: a snapshot of a process as an ELF core. The core's form is the library's.
+// procsnap dump: a snapshot of a process as an ELF core or a minidump. The form of both is the
+// library's.
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
@@ -8,9 +9,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include <dbghelp.h>
 #include <procsnap.h>
 
 #include "commands.h"
+#include "dump_type.h"
 #include "interrupt.h"
 #include "message.h"
 #include "outfile.h"
@@ -46,8 +49,11 @@ struct dump_values {
 	const char *output;
 	struct compression compression;
 	struct filter filter;
+	struct pss_dump_type type;
 	uint64_t max_pause_ns; // 0: no limit
 	uint32_t max_clones;   // 0: the library's
+	bool is_minidump;
+	bool has_environment;
 	bool includes_dontdump;
 	bool has_no_drain;
 	bool has_no_guard;
@@ -65,9 +71,15 @@ struct dump {
 	char *default_path; // what file.path points at if -o was not given
 	HPSS snapshot;
 	struct pss_progress progress;
-	PSSX_CORE_RESULT result;
+	PSSX_CORE_RESULT result; // of a minidump, too: segments are its ranges
 	uint64_t disk_bytes;
 };
+
+static bool parse_format(const char *text, void *field)
+{
+	*(bool *)field = strcmp(text, "minidump") == 0;
+	return *(bool *)field || strcmp(text, "core") == 0;
+}
 
 static bool parse_compression(const char *text, void *field)
 {
@@ -138,8 +150,32 @@ static const struct pss_option dump_options[] = {
 		.letter = 'o',
 		.value = "FILE",
 		.help = "write to FILE, which must not exist, or with - to standard output; "
-			"default: NAME.PID.core in the current directory",
+			"default: NAME.PID.core in the current directory, or NAME.PID.dmp",
 		.offset = offsetof(struct dump_values, output),
+	},
+	{
+		.name = "format",
+		.value = "FORMAT",
+		.help = "core: an ELF core, the default; minidump: what Windows' debuggers, "
+			"Breakpad and lldb read",
+		.offset = offsetof(struct dump_values, is_minidump),
+		.parse = parse_format,
+		.expects = "core or minidump",
+	},
+	{
+		.name = "type",
+		.value = "LIST",
+		.help = "what goes into a minidump besides stacks, such as full,handles or "
+			"0x1806; default: headers,handles,regions,threads",
+		.offset = offsetof(struct dump_values, type),
+		.parse = pss_dump_type_parse,
+		.expects = PSS_DUMP_TYPE_EXPECTS,
+	},
+	{
+		.name = "environment",
+		.help = "also put the environment variables, and what they hold of secrets, into "
+			"a minidump",
+		.offset = offsetof(struct dump_values, has_environment),
 	},
 	{
 		.name = "compress",
@@ -227,7 +263,8 @@ static int open_output(struct dump *dump)
 		memcpy(name, dump->target.name, sizeof(name));
 		make_plain(name);
 		dump->default_path =
-			pss_text_format("%s.%d.core%s", *name ? name : "process", dump->target.pid,
+			pss_text_format("%s.%d.%s%s", *name ? name : "process", dump->target.pid,
+					dump->values->is_minidump ? "dmp" : "core",
 					dump->values->compression.is_on ? ".zst" : "");
 		path = dump->default_path;
 	}
@@ -239,6 +276,23 @@ static int interrupted(void)
 	return pss_message_fail("interrupted by SIG%s; nothing was kept", pss_interrupt_name());
 }
 
+static uint32_t minidump_type(const struct dump_values *values)
+{
+	return values->type.is_set ? values->type.flags : pss_dump_type_default();
+}
+
+static PSS_CAPTURE_FLAGS capture_flags(const struct dump_values *values)
+{
+	const unsigned handles = PSS_CAPTURE_HANDLES | PSS_CAPTURE_HANDLE_NAME_INFORMATION |
+				 PSS_CAPTURE_HANDLE_BASIC_INFORMATION;
+	bool has_handles = values->is_minidump && minidump_type(values) & MiniDumpWithHandleData;
+
+	return PSS_CAPTURE_VA_CLONE | PSS_CAPTURE_THREADS | PSS_CAPTURE_THREAD_CONTEXT |
+	       PSS_CAPTURE_THREAD_CONTEXT_EXTENDED | PSS_CAPTURE_VA_SPACE |
+	       PSS_CAPTURE_VA_SPACE_SECTION_INFORMATION | PSS_CREATE_MEASURE_PERFORMANCE |
+	       (has_handles ? handles : 0);
+}
+
 static int capture(struct dump *dump)
 {
 	const PSSX_CAPTURE_OPTIONS options = {
@@ -248,12 +302,8 @@ static int capture(struct dump *dump)
 		.Flags = dump->values->has_no_guard ? PSSX_CAPTURE_IGNORE_MEMORY
 						    : PSSX_CAPTURE_KEEP_WATCH,
 	};
-	DWORD error = PssxCaptureSnapshot(
-		dump->target.process,
-		PSS_CAPTURE_VA_CLONE | PSS_CAPTURE_THREADS | PSS_CAPTURE_THREAD_CONTEXT |
-			PSS_CAPTURE_THREAD_CONTEXT_EXTENDED | PSS_CAPTURE_VA_SPACE |
-			PSS_CAPTURE_VA_SPACE_SECTION_INFORMATION | PSS_CREATE_MEASURE_PERFORMANCE,
-		ALL_REGISTERS, &options, &dump->snapshot);
+	DWORD error = PssxCaptureSnapshot(dump->target.process, capture_flags(dump->values),
+					  ALL_REGISTERS, &options, &dump->snapshot);
 
 	if (pss_interrupt_pending())
 		return interrupted();
@@ -283,10 +333,10 @@ static const char *blamed(const struct dump *dump, DWORD error)
 	}
 }
 
-static int write_core(struct dump *dump)
+static DWORD write_core(struct dump *dump)
 {
 	const struct dump_values *values = dump->values;
-	PSSX_CORE_OPTIONS options = {
+	const PSSX_CORE_OPTIONS options = {
 		.Size = sizeof(options),
 		.Compress = values->compression.is_on,
 		.Level = values->compression.level,
@@ -298,11 +348,46 @@ static int write_core(struct dump *dump)
 		.Progress = on_progress,
 		.ProgressContext = &dump->progress,
 	};
-	_cleanup_text_ char *label = pss_text_escape(dump->file.path);
 
 	dump->result = (PSSX_CORE_RESULT){ .Size = sizeof(dump->result) };
-	pss_progress_begin(&dump->progress, !values->has_no_progress, label);
-	DWORD error = PssxWriteElfCore(dump->snapshot, dump->file.fd, &options, &dump->result);
+	return PssxWriteElfCore(dump->snapshot, dump->file.fd, &options, &dump->result);
+}
+
+static DWORD write_minidump(struct dump *dump)
+{
+	const struct dump_values *values = dump->values;
+	PSSX_MINIDUMP_RESULT result = { .Size = sizeof(result) };
+	const PSSX_MINIDUMP_OPTIONS options = {
+		.Size = sizeof(options),
+		.Type = minidump_type(values),
+		.Flags = (values->has_no_drain ? 0 : PSSX_MINIDUMP_DRAIN) |
+			 (values->has_no_guard ? PSSX_MINIDUMP_IGNORE_MEMORY : 0) |
+			 (values->has_environment ? PSSX_MINIDUMP_ENVIRONMENT : 0) |
+			 (values->includes_dontdump ? PSSX_MINIDUMP_INCLUDE_DONTDUMP : 0),
+		.Compress = values->compression.is_on,
+		.Level = values->compression.level,
+		.Progress = on_progress,
+		.ProgressContext = &dump->progress,
+	};
+	DWORD error = PssxWriteMinidump(dump->snapshot, dump->file.fd, &options, &result);
+
+	dump->result = (PSSX_CORE_RESULT){
+		.Threads = result.Threads,
+		.Segments = result.Ranges,
+		.FileBytes = result.FileBytes,
+		.MemoryBytes = result.MemoryBytes,
+		.OutputBytes = result.OutputBytes,
+		.UnreadableBytes = result.UnreadableBytes,
+	};
+	return error;
+}
+
+static int write_dump(struct dump *dump)
+{
+	_cleanup_text_ char *label = pss_text_escape(dump->file.path);
+
+	pss_progress_begin(&dump->progress, !dump->values->has_no_progress, label);
+	DWORD error = dump->values->is_minidump ? write_minidump(dump) : write_core(dump);
 
 	pss_progress_end(&dump->progress);
 	if (pss_interrupt_pending())
@@ -333,6 +418,7 @@ static int report_json(const struct dump *dump, const PSSX_FIGURES *figures, FIL
 		{ .key = "pid", .kind = PSS_OUTPUT_NUMBER },
 		{ .key = "name", .kind = PSS_OUTPUT_TEXT },
 		{ .key = "file", .kind = PSS_OUTPUT_TEXT },
+		{ .key = "format", .kind = PSS_OUTPUT_TEXT },
 		{ .key = "compressed", .kind = PSS_OUTPUT_FLAG },
 		{ .key = "pause_ns", .kind = PSS_OUTPUT_DURATION },
 		{ .key = "hold_ns", .kind = PSS_OUTPUT_DURATION },
@@ -354,6 +440,7 @@ static int report_json(const struct dump *dump, const PSSX_FIGURES *figures, FIL
 		pss_output_number((uint64_t)dump->target.pid),
 		pss_output_text(dump->target.name),
 		pss_output_text(is_stdout ? "-" : dump->file.path),
+		pss_output_text(dump->values->is_minidump ? "minidump" : "core"),
 		pss_output_number(dump->values->compression.is_on),
 		pss_output_number(figures->PauseNs),
 		pss_output_number(figures->HoldNs),
@@ -420,7 +507,7 @@ static int report_line(const struct dump *dump, const PSSX_FIGURES *figures, FIL
 	return PSS_STATUS_DONE;
 }
 
-// The core is done and stays, whether or not this gets through; but who waits for it must learn
+// The dump is done and stays, whether or not this gets through; but who waits for it must learn
 // that it did not.
 static int report(const struct dump *dump)
 {
@@ -433,10 +520,24 @@ static int report(const struct dump *dump)
 				     : report_line(dump, &figures, stream);
 }
 
+// Options that say nothing of the format that was asked for.
+static int check_values(const struct dump_values *values)
+{
+	if (values->is_minidump && values->filter.is_set)
+		return pss_message_usage("--filter is for cores; a minidump has --type");
+	if (!values->is_minidump && values->type.is_set)
+		return pss_message_usage("--type is for --format minidump");
+	if (!values->is_minidump && values->has_environment)
+		return pss_message_usage("--environment is for --format minidump; a core has all");
+	return PSS_STATUS_DONE;
+}
+
 static int make_dump(struct dump *dump, const char *operand)
 {
-	int status = pss_target_open(operand, &dump->target);
+	int status = check_values(dump->values);
 
+	if (status == PSS_STATUS_DONE)
+		status = pss_target_open(operand, &dump->target);
 	if (status == PSS_STATUS_DONE)
 		status = open_output(dump);
 	if (status != PSS_STATUS_DONE)
@@ -444,7 +545,7 @@ static int make_dump(struct dump *dump, const char *operand)
 	pss_interrupt_catch(dump->file.fd);
 	status = capture(dump);
 	if (status == PSS_STATUS_DONE)
-		status = write_core(dump);
+		status = write_dump(dump);
 	if (status == PSS_STATUS_DONE)
 		status = commit(dump);
 	if (status == PSS_STATUS_DONE)
@@ -475,11 +576,11 @@ const struct pss_command pss_cmd_dump = {
 	.name = "dump",
 	.operand = "PID|NAME",
 	.needs_operand = true,
-	.summary = "write memory and registers of a process as an ELF core",
+	.summary = "write memory and registers of a process as a core or minidump",
 	.description =
 		"Takes a snapshot of a live process and writes it as an ELF core, which gdb, "
-		"lldb and other debuggers read. The process is held for some milliseconds "
-		"while the snapshot is taken; the core is written while it runs on.",
+		"lldb and other debuggers read, or as a minidump. The process is held for some "
+		"milliseconds while the snapshot is taken; the file is written while it runs on.",
 	.options = dump_options,
 	.option_count = sizeof(dump_options) / sizeof(dump_options[0]),
 	.run = run_dump,

@@ -35,6 +35,10 @@ _procsnap() {
 		mapfile -t COMPREPLY < <(compgen -f -- "$current")
 	elif [[ $previous == --compress ]]; then
 		mapfile -t COMPREPLY < <(compgen -W 'zstd' -- "$current")
+	elif [[ $previous == --format ]]; then
+		mapfile -t COMPREPLY < <(compgen -W 'core minidump' -- "$current")
+	elif [[ $previous == --type ]]; then
+		mapfile -t COMPREPLY < <(compgen -W 'normal data private full handles' -- "$current")
 	elif [[ $previous == --filter ]]; then
 		mapfile -t COMPREPLY < <(compgen -W '0x33 0x1ff' -- "$current")
 	elif [[ $previous == --max-pause ]]; then

@@ -283,6 +283,18 @@ DEFINE_ENUM_FLAG_OPERATORS(MINIDUMP_TYPE)
 
 #pragma pack(pop)
 
+/*
+ * Writes a minidump to hFile, a descriptor. hProcess is a snapshot, an HPSS as a HANDLE, if the
+ * callback answers IsProcessSnapshotCallback with S_FALSE; else a process, of which a snapshot is
+ * taken and freed. The last three may be NULL. TRUE, or FALSE with an HRESULT as last error.
+ * Source: "MiniDumpWriteDump function".
+ */
+PSSAPI BOOL WINAPI MiniDumpWriteDump(HANDLE hProcess, DWORD ProcessId, HANDLE hFile,
+				     MINIDUMP_TYPE DumpType,
+				     PMINIDUMP_EXCEPTION_INFORMATION ExceptionParam,
+				     PMINIDUMP_USER_STREAM_INFORMATION UserStreamParam,
+				     PMINIDUMP_CALLBACK_INFORMATION CallbackParam);
+
 #ifdef __cplusplus
 }
 #endif

@@ -320,6 +320,49 @@ typedef struct PSSX_CORE_RESULT {
 PSSAPI DWORD WINAPI PssxWriteElfCore(HPSS SnapshotHandle, int Fd, const PSSX_CORE_OPTIONS *Options,
 				     PSSX_CORE_RESULT *Result);
 
+/* Zero everything, then set Size. */
+typedef struct PSSX_MINIDUMP_OPTIONS {
+	uint32_t Size;     /* sizeof(PSSX_MINIDUMP_OPTIONS) */
+	uint32_t Type;     /* MINIDUMP_TYPE of minidumpapiset.h */
+	uint32_t Flags;    /* PSSX_MINIDUMP_* */
+	uint32_t Compress; /* 1: one zstd frame, as for a core */
+	int32_t Level;     /* zstd's level; 0: its default */
+	uint32_t Reserved; /* 0 */
+	PSSX_PROGRESS Progress;
+	void *ProgressContext;
+	uint64_t MemoryReserveBytes; /* memory to be left for the process; 0: by its size */
+} PSSX_MINIDUMP_OPTIONS;
+
+enum {
+	PSSX_MINIDUMP_DRAIN = 0x1,           /* as PSSX_CORE_DRAIN: consumes the snapshot */
+	PSSX_MINIDUMP_IGNORE_MEMORY = 0x2,   /* no watch over the memory of the process */
+	PSSX_MINIDUMP_ENVIRONMENT = 0x4,     /* a stream with its environment variables */
+	PSSX_MINIDUMP_INCLUDE_DONTDUMP = 0x8 /* also memory marked with MADV_DONTDUMP */
+};
+
+/* What was written. */
+typedef struct PSSX_MINIDUMP_RESULT {
+	uint32_t Size; /* set by the caller */
+	uint32_t Threads;
+	uint32_t Modules;
+	uint32_t Ranges; /* of memory */
+	uint32_t Streams;
+	uint32_t Reserved;
+	uint64_t FileBytes;       /* apparent size of the dump, before compression */
+	uint64_t MemoryBytes;     /* bytes of memory in it */
+	uint64_t OutputBytes;     /* bytes handed to the descriptor */
+	uint64_t UnreadableBytes; /* planned, but unreadable: zeroes */
+} PSSX_MINIDUMP_RESULT;
+
+/*
+ * Writes a minidump of the snapshot to the descriptor Fd, forward only, as PssxWriteElfCore()
+ * writes a core; conditions and errors are the same. ERROR_FILE_TOO_LARGE: what needs a position of
+ * 32 bits lies beyond it. MiniDumpWriteDump() of dbghelp.h is Windows' own way to the same.
+ */
+PSSAPI DWORD WINAPI PssxWriteMinidump(HPSS SnapshotHandle, int Fd,
+				      const PSSX_MINIDUMP_OPTIONS *Options,
+				      PSSX_MINIDUMP_RESULT *Result);
+
 /*
  * Watches the memory of the process while a snapshot of it is kept: each page that the process
  * writes meanwhile is kept twice. Returns when the descriptor StopFd becomes readable, or the clone

@@ -9,9 +9,9 @@
 
 #include <procsnap.h>
 
+#include "api_export.h"
 #include "capture_target.h"
 #include "config.h"
-#include "drain.h"
 #include "elfcore.h"
 #include "guard.h"
 #include "handle_table.h"
@@ -196,31 +196,6 @@ static int check_core_arguments(int fd, const PSSX_CORE_OPTIONS *options,
 	return result && result->Size != sizeof *result ? -EMSGSIZE : 0;
 }
 
-/** What goes on beside the writing of a core. */
-struct export
-{
-	struct pss_guard *guard;
-	struct pss_drain drain;
-};
-
-#define EXPORT_EMPTY ((struct export){ .drain = PSS_DRAIN_EMPTY })
-
-static void export_deinit(struct export *export)
-{
-	pss_drain_end(&export->drain);
-	pss_guard_end_ptr(&export->guard);
-}
-
-static int on_written(void *context, uint32_t region, uint64_t start, uint64_t end)
-{
-	struct export *export = context;
-
-	if (pss_guard_has_given_up(export->guard))
-		return -EDQUOT;
-	pss_drain_add(&export->drain, region, start, end);
-	return 0;
-}
-
 // The clone's, if it lives.
 static int open_clone(const struct pss_section *section, struct pss_diag *diag, int *pidfd_ret)
 {
@@ -237,23 +212,6 @@ static int open_clone(const struct pss_section *section, struct pss_diag *diag, 
 	return r;
 }
 
-// Over a process that has ended nobody needs to watch.
-static int begin_guard(const struct pss_section *section, uint64_t reserve, struct pss_diag *diag,
-		       struct export *export)
-{
-	_cleanup_target_ struct pss_target target = PSS_TARGET_EMPTY;
-	const struct pss_process_record *process = pss_section_process(section);
-	const struct pss_clone_record *clone = pss_section_clone(section);
-
-	if (pss_target_open_pid(process->pid, process->start_ticks, &target) < 0)
-		return 0;
-	int r = pss_guard_begin(target.space_fd, reserve, diag, &export->guard);
-	if (r < 0)
-		return pss_fail(diag, r, "cannot watch over the memory of process %d", target.pid);
-	pss_guard_set_clone(export->guard, clone->pid, clone->start_ticks);
-	return 0;
-}
-
 /** Writes and finishes the core; fills *result, if any. */
 static int write_core(const struct pss_section *section, int fd, const PSSX_CORE_OPTIONS *options,
 		      struct pss_diag *diag, PSSX_CORE_RESULT *result)
@@ -262,13 +220,13 @@ static int write_core(const struct pss_section *section, int fd, const PSSX_CORE
 		.compress = options->Compress != 0,
 		.compression_level = options->Level,
 	};
-	_cleanup_(export_deinit) struct export export = EXPORT_EMPTY;
+	_cleanup_export_ struct pss_api_export export = PSS_API_EXPORT_EMPTY;
 	struct pss_elfcore_options core_options = {
 		.choice.filter = options->UseFilter ? options->Filter : UINT64_MAX,
 		.choice.include_dont_dump = options->IncludeDontDump != 0,
 		.hooks.progress = options->Progress,
 		.hooks.progress_context = options->ProgressContext,
-		.hooks.written = on_written,
+		.hooks.written = pss_api_export_written,
 		.hooks.written_context = &export,
 	};
 	_cleanup_memory_ struct pss_memory memory = PSS_MEMORY_EMPTY;
@@ -279,15 +237,13 @@ static int write_core(const struct pss_section *section, int fd, const PSSX_CORE
 	if (r == 0)
 		r = pss_sink_open(fd, &sink_options, diag, &sink);
 	if (r == 0 && !(options->Flags & PSSX_CORE_IGNORE_MEMORY))
-		r = begin_guard(section, options->MemoryReserveBytes, diag, &export);
+		r = pss_api_export_watch(&export, section, options->MemoryReserveBytes, diag);
 	if (r < 0)
 		return r;
 	if (options->Flags & PSSX_CORE_DRAIN)
 		pss_drain_begin(&export.drain, section, &memory);
 	r = pss_elfcore_write(section, &memory, &core_options, &sink, diag, &written);
-	pss_drain_end(&export.drain);
-	r = pss_guard_end(export.guard, pss_section_process(section)->pid, r, diag);
-	export.guard = NULL;
+	r = pss_api_export_finish(&export, section, r, diag);
 	if (r < 0 || !result)
 		return r;
 	*result = (PSSX_CORE_RESULT){

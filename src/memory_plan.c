@@ -28,7 +28,7 @@ struct planner {
 	const struct pss_memory *memory;
 	uint64_t filter;
 	uint64_t page_size;
-	bool include_dont_dump;
+	const struct pss_memory_choice *choice;
 	struct pss_memory_runs runs;
 	struct pss_memory_plan *plan;
 };
@@ -261,7 +261,7 @@ static int add_private_file(struct planner *planner, const struct pss_region_rec
 
 static bool is_left_out(const struct planner *planner, const struct pss_region_record *region)
 {
-	return !planner->include_dont_dump && (region->flags & PSS_REGION_DONT_DUMP);
+	return !planner->choice->include_dont_dump && (region->flags & PSS_REGION_DONT_DUMP);
 }
 
 // Whether its bytes can be had, and may be.
@@ -280,6 +280,9 @@ static int add_region(struct planner *planner, const struct pss_region_record *r
 	bool is_shared = region->flags & PSS_REGION_SHARED;
 	uint64_t filter = planner->filter;
 
+	if (planner->choice->is_wanted &&
+	    !planner->choice->is_wanted(planner->choice->context, pieces->region))
+		return add_omitted(planner, pieces);
 	// Debuggers unwind through the vDSO. Its neighbours, the clock's pages, are of no use.
 	if (region->kind == PSS_REGION_SPECIAL && text_is(planner, region->path, "[vdso]"))
 		return add_whole(planner, pieces);
@@ -347,7 +350,7 @@ int pss_memory_plan_make(const struct pss_section *section, const struct pss_mem
 		.memory = memory,
 		.filter = choice->filter,
 		.page_size = pss_section_header(section)->page_size,
-		.include_dont_dump = choice->include_dont_dump,
+		.choice = choice,
 		.runs = PSS_MEMORY_RUNS_EMPTY,
 		.plan = ret,
 	};

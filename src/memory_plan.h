@@ -29,6 +29,9 @@ enum pss_memory_filter {
 struct pss_memory_choice {
 	uint64_t filter;        /**< enum pss_memory_filter; UINT64_MAX: the target's own */
 	bool include_dont_dump; /**< also what the target marked with MADV_DONTDUMP */
+	/** NULL, or whether anything of region number @region may go in. */
+	bool (*is_wanted)(const void *context, uint32_t region);
+	const void *context;
 };
 
 /** A piece of a mapping: all of its bytes are in the file, or none. */

@@ -106,6 +106,12 @@ static int wait_writable(int fd)
 // Hands on all of @bytes; in a file that can be sought, at @position of the stream.
 static int put(struct pss_sink *sink, const uint8_t *bytes, size_t size, uint64_t position)
 {
+	if (sink->deliver && size > 0) {
+		int r = sink->deliver(sink->deliver_context, bytes, size, position);
+
+		sink->bytes_written += r < 0 ? 0 : size;
+		return r < 0 ? fail(sink, r) : 0;
+	}
 	while (size > 0) {
 		ssize_t n = write_quietly(sink, bytes, size, position);
 		int r = 0;
@@ -352,11 +358,14 @@ int pss_sink_open(int fd, const struct pss_sink_options *options, struct pss_dia
 
 	sink.fd = fd;
 	sink.diag = diag;
+	sink.deliver_context = options ? options->deliver_context : NULL;
 	int r = pss_buf_reserve(&sink.buffer, BUFFER_SIZE);
 	if (r < 0)
 		return pss_fail(diag, r, "cannot get %d bytes for output", BUFFER_SIZE);
 	if (options && options->compress)
 		r = start_zstd(&sink, options->compression_level);
+	else if (options && options->deliver)
+		sink.deliver = options->deliver;
 	else
 		sink.can_seek = find_base(fd, &sink.base);
 	if (r < 0)

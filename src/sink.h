@@ -16,6 +16,9 @@
 struct pss_sink_options {
 	bool compress;         /**< write one zstd frame */
 	int compression_level; /**< zstd's, used if compress */
+	/** Takes the bytes in place of the descriptor: all @size of them, or -errno. */
+	int (*deliver)(void *context, const void *bytes, size_t size, uint64_t position);
+	void *deliver_context;
 };
 
 /** A stream being written. @fd is borrowed. */
@@ -25,6 +28,8 @@ struct pss_sink {
 	uint64_t base;          /**< where in that file the stream begins */
 	uint64_t position;      /**< bytes of the stream, before compression */
 	uint64_t bytes_written; /**< bytes handed to the descriptor; holes are not */
+	int (*deliver)(void *context, const void *bytes, size_t size, uint64_t position);
+	void *deliver_context;
 	void *zstd;
 	struct pss_buf buffer; /**< the last bytes of the stream, not handed on yet */
 	struct pss_diag *diag;

@@ -23,6 +23,13 @@ try dump --compress zstd:0 1
 try dump --compress zstd:23 1
 try dump --compress zstd: 1
 try dump --compress zstd:3x 1
+try dump --format elf 1
+try dump --format minidump --type 1
+try dump --format minidump --type full,nothing 1
+try dump --format minidump --type 0x2000000 1
+try dump --format minidump --filter 0x33 1
+try dump --type full 1
+try dump --environment 1
 try dump ''
 try dump 0
 try dump 99999999999999999999
