@@ -44,13 +44,28 @@ static bool is_bss(const struct pss_section *section, uint32_t index)
 	       (before->protection & PSS_REGION_WRITE) && region->path.size == 0;
 }
 
+static bool holds(const struct pss_minidump_module *module, uint64_t address)
+{
+	return address >= module->base && address < module->end;
+}
+
+// The program comes first; the others follow by address.
 static ULONG module_flags(const struct pss_minidump *dump, uint64_t address)
 {
-	for (uint32_t i = 0; i < dump->module_count; i++) {
-		const struct pss_minidump_module *module = pss_minidump_module_at(dump, i);
+	uint32_t low = 1, high = dump->module_count;
 
-		if (address >= module->base && address < module->end)
+	if (high > 0 && holds(pss_minidump_module_at(dump, 0), address))
+		return pss_minidump_module_at(dump, 0)->flags;
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		const struct pss_minidump_module *module = pss_minidump_module_at(dump, middle);
+
+		if (holds(module, address))
 			return module->flags;
+		if (address < module->base)
+			high = middle;
+		else
+			low = middle + 1;
 	}
 	return 0;
 }

@@ -10,7 +10,10 @@
 #include "winvalue.h"
 
 enum {
-	STACK_MOST = 16 * 1024 * 1024, // of one stack: Go's lie in one large mapping
+	STACK_MOST = 16 * 1024 * 1024, // of one stack
+	// Many small stacks may lie in one large mapping: Go's do.
+	ARENA_LEAST = 48 * 1024 * 1024,
+	ARENA_STACK_MOST = 1024 * 1024,
 	CONTEXT_ROOM = 2048,
 };
 
@@ -56,9 +59,11 @@ static void find_stack(const struct pss_minidump *dump, const struct pss_thread_
 	uint64_t start = top - region->start > red_zone ? top - red_zone : region->start;
 	start = pss_align_down(start, dump->page_size);
 	thread->stack_start = start > region->start ? start : region->start;
-	thread->stack_end = region->end - thread->stack_start > STACK_MOST
-				    ? thread->stack_start + STACK_MOST
-				    : region->end;
+	bool is_arena = region->end - region->start >= ARENA_LEAST &&
+			!(region->flags & PSS_REGION_GROWS_DOWN);
+	uint64_t most = is_arena ? ARENA_STACK_MOST : STACK_MOST;
+	thread->stack_end =
+		region->end - thread->stack_start > most ? thread->stack_start + most : region->end;
 }
 
 static bool ask(struct pss_minidump *dump, const struct pss_thread_record *record,

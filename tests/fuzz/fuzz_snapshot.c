@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Everything that the public functions make of a section that somebody else wrote: all queries, all
-// walks, the native views, the clone's handle, a core. An error code or an entry, and every pointer
-// handed out can be read for as long as is said beside it. No process is involved: the clone that
-// the section names is replaced by one that cannot be.
+// walks, the native views, the clone's handle, a core, a minidump. An error code or an entry, and
+// every pointer handed out can be read for as long as is said beside it. No process is involved:
+// the clone that the section names is replaced by one that cannot be.
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -16,8 +16,10 @@
 
 #include <procsnap.h>
 
+#include "../unit/minidump_reader.h"
 #include "elfcore.h"
 #include "memory.h"
+#include "minidump.h"
 #include "section.h"
 #include "sink.h"
 
@@ -345,6 +347,62 @@ static void check_core(int fd, const uint8_t *data)
 	close(out);
 }
 
+// Types that choose memory in every way there is.
+static const uint32_t minidump_types[] = {
+	MiniDumpNormal,
+	MiniDumpWithFullMemory | MiniDumpIgnoreInaccessibleMemory,
+	MiniDumpWithIndirectlyReferencedMemory | MiniDumpWithModuleHeaders |
+		MiniDumpWithProcessThreadData,
+	MiniDumpWithDataSegs | MiniDumpWithCodeSegs | MiniDumpWithPrivateWriteCopyMemory |
+		MiniDumpWithFullMemoryInfo,
+	MiniDumpWithPrivateReadWriteMemory | MiniDumpWithHandleData | MiniDumpWithThreadInfo,
+};
+
+// Whatever the section says, a dump that is said to be written is one.
+static void read_minidump(int fd, uint64_t size)
+{
+	struct minidump dump = { .size = size };
+
+	dump.bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
+	if (dump.bytes == MAP_FAILED)
+		return; // larger than our address space
+	if (!minidump_check(&dump))
+		(void)fprintf(stderr, "%s\n", dump.fault);
+	must(dump.fault[0] == '\0');
+	must(munmap((void *)(uintptr_t)dump.bytes, size) == 0);
+}
+
+static void check_minidump(int fd, const uint8_t *data)
+{
+	_cleanup_section_ struct pss_section section = PSS_SECTION_EMPTY;
+	_cleanup_sink_ struct pss_sink sink = PSS_SINK_EMPTY;
+	const struct pss_sink_options plain = { 0 };
+	struct pss_minidump_ask nobody = { .ignores_holes = true };
+	struct pss_minidump_result result;
+	struct pss_memory memory;
+	struct pss_diag diag = { 0 };
+	int steps = 0;
+	const struct pss_minidump_options options = {
+		.type = minidump_types[data[0] %
+				       (sizeof minidump_types / sizeof minidump_types[0])],
+		.has_environment = data[0] % 2,
+		.include_dont_dump = data[0] % 4 > 1,
+		.ask = &nobody,
+		.hooks.progress = count_steps,
+		.hooks.progress_context = &steps,
+	};
+	int out = memfd_create("minidump", MFD_CLOEXEC);
+
+	must(out >= 0 && pss_section_open(fd, &section) == 0);
+	open_memory(&section, &memory);
+	must(pss_sink_open(out, &plain, &diag, &sink) == 0);
+	int r = pss_minidump_write(&section, &memory, &options, &sink, &diag, &result);
+	must(r <= 0 && r > -4096);
+	if (r == 0)
+		read_minidump(out, result.file_size);
+	close(out);
+}
+
 // The bytes with what a mutation always breaks put right, and a clone that cannot be.
 static int seal(const uint8_t *data, size_t size)
 {
@@ -390,6 +448,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_handles(snapshot);
 	check_clone(snapshot);
 	check_core(fd, data + size - 1);
+	check_minidump(fd, data + size - 1);
 	must(PssFreeSnapshot(GetCurrentProcess(), snapshot) == ERROR_SUCCESS);
 	must(fcntl(fd, F_GETFD) < 0);
 	return 0;
