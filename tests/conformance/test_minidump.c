@@ -2,6 +2,7 @@
 // MiniDumpWriteDump of a snapshot and of a live process: what is in the file, what the callback is
 // asked and what its answers do, and which HRESULT says what failed. Each dump is read back by a
 // reader that checks every position.
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -289,6 +290,10 @@ static void contexts_and_stacks_are_those_of_the_snapshot(void **state)
 #ifdef __x86_64__
 		assert_int_equal(context.Rip, thread.InstructionPointer);
 		assert_int_equal(context.Rsp, thread.StackPointer);
+		XMM_SAVE_AREA32 floating;
+		SIZE_T length = sizeof(floating);
+		assert_success(PssxQueryRegisters(snapshot, i, NT_PRFPREG, &floating, &length));
+		assert_memory_equal(&context.FltSave, &floating, sizeof(floating));
 #else
 		assert_int_equal(context.Pc, thread.InstructionPointer);
 #endif

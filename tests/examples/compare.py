@@ -4,6 +4,7 @@
 
 import os
 import re
+import struct
 import subprocess
 import sys
 
@@ -124,6 +125,31 @@ def check_python(specimen, program):
     assert len(lines(output, r"region (0x\w+) size (0x\w+) '.*'")) == len(specimen.regions())
     handles = lines(output, r"handle (\d+) (\w+) '.*'")
     assert [int(fd) for fd, _ in handles] == sorted(specimen.handles())
+
+
+def dumped_threads(path):
+    """Thread numbers in a minidump."""
+    with open(path, "rb") as file:
+        dump = file.read()
+    signature, version, count, directory = struct.unpack_from("<4sHxxII", dump)
+    assert (signature, version) == (b"MDMP", 0xA793)
+    streams = {kind: at for kind, _, at in struct.iter_unpack(
+        "<III", dump[directory:directory + 12 * count])}
+    count, = struct.unpack_from("<I", dump, streams[3])
+    return {struct.unpack_from("<I", dump, streams[3] + 4 + 48 * i)[0] for i in range(count)}
+
+
+def check_minidump(specimen, *program):
+    path = os.path.join(specimen.folder.name, "dump.dmp")
+    output = run(*program, str(specimen.pid), path)
+    ((threads,),) = lines(output, r"dumped (\d+) threads")
+    assert int(threads) == len(specimen.threads())
+    assert dumped_threads(path) == set(specimen.threads())
+    assert os.stat(path).st_mode & 0o777 == 0o600
+
+
+def check_minidump_python(specimen, program):
+    check_minidump(specimen, sys.executable, program)
 
 
 def main(name, program):
