@@ -4,6 +4,7 @@
 #include "minidump_streams.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "arch.h"
 #include "base/checked.h"
 #include "config.h"
+#include "procfs.h"
 #include "query.h"
 #include "utf.h"
 #include "walk.h"
@@ -49,6 +51,41 @@ static size_t describe_system(const struct utsname *names, char text[UTSNAME_ROO
 	return size < UTSNAME_ROOM ? (size_t)size : UTSNAME_ROOM - 1;
 }
 
+// The value of a line "key : value" of /proc/cpuinfo; NULL: there is none, as on ARM.
+static const char *cpu_value(const char *text, const char *key)
+{
+	size_t size = strlen(key);
+
+	for (const char *line = text; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		const char *colon = line + size + strspn(line + strnlen(line, size), "\t ");
+		if (strncmp(line, key, size) == 0 && *colon == ':')
+			return colon + 1 + strspn(colon + 1, " ");
+	}
+	return NULL;
+}
+
+static unsigned cpu_number(const char *text, const char *key)
+{
+	const char *value = cpu_value(text, key);
+
+	return value ? (unsigned)strtoul(value, NULL, 10) : 0;
+}
+
+static void describe_cpu(MINIDUMP_SYSTEM_INFO *info)
+{
+	_cleanup_buf_ struct pss_buf buf = PSS_BUF_EMPTY;
+
+	if (pss_procfs_read(AT_FDCWD, "/proc/cpuinfo", &buf) < 0 || pss_buf_append(&buf, "", 1) < 0)
+		return;
+	const char *text = (const char *)buf.data, *vendor = cpu_value(text, "vendor_id");
+	unsigned model = cpu_number(text, "model"), stepping = cpu_number(text, "stepping");
+	info->ProcessorLevel = (USHORT)cpu_number(text, "cpu family");
+	info->ProcessorRevision = (USHORT)(model << 8 | (stepping & 0xff));
+	if (vendor && strcspn(vendor, "\n") == sizeof info->Cpu.X86CpuInfo.VendorId)
+		memcpy(info->Cpu.X86CpuInfo.VendorId, vendor, sizeof info->Cpu.X86CpuInfo.VendorId);
+}
+
 int pss_minidump_put_system(struct pss_minidump *dump)
 {
 	struct utsname names = { 0 };
@@ -66,6 +103,7 @@ int pss_minidump_put_system(struct pss_minidump *dump)
 	info.MajorVersion = (ULONG32)strtoul(next, &next, 10);
 	info.MinorVersion = *next == '.' ? (ULONG32)strtoul(next + 1, &next, 10) : 0;
 	info.BuildNumber = *next == '.' ? (ULONG32)strtoul(next + 1, &next, 10) : 0;
+	describe_cpu(&info);
 	RVA at = pss_minidump_layout_put(&dump->layout, &info, sizeof info);
 	finish(dump, at);
 	info.CSDVersionRva =
