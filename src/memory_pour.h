@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/diag.h"
 #include "memory.h"
+#include "memory_ahead.h"
 #include "memory_plan.h"
 #include "memory_runs.h"
 #include "section.h"
@@ -47,7 +48,12 @@ struct pss_memory_pour {
 	uint64_t unreadable;  /**< bytes planned, but not to be had: zeroes in the file */
 	uint64_t reported_ms; /**< when progress was last told */
 	struct pss_memory_runs runs;
-	struct pss_buf piece;
+	uint64_t run_start; /**< what is not read yet of the run that the cursor found last */
+	uint64_t run_end;
+	struct pss_buf buffer;
+	struct pss_memory_piece piece;  /**< read by ourselves, into the buffer */
+	struct pss_memory_ahead *ahead; /**< or NULL */
+	bool has_tried_ahead;
 };
 
 /** Begins, with what is above the line filled in and the rest empty; tells of progress. */
