@@ -53,9 +53,11 @@ struct pm_scan_arg {
 
 enum { ENTRIES_AT_ONCE = 2048 };
 
-// Pages walked at once, with the lock of the address space held: some 50 us. What is not there is
-// passed over without being counted (programs reserve terabytes).
+// Walked at once, with the lock of the address space held: pages of what is looked for, some 50 us;
+// and bytes in which there are none, a millisecond if all of them are there, nothing if none is
+// (programs reserve terabytes).
 enum { HUGE_SCAN_PAGES = 16384 };
+#define HUGE_SCAN_SPAN (UINT64_C(1) << 30)
 
 void pss_pagemap_init(struct pss_pagemap *pagemap, int pagemap_fd)
 {
@@ -252,48 +254,67 @@ int pss_pagemap_resident(struct pss_pagemap *pagemap, uint64_t start, uint64_t e
 	return 0;
 }
 
-// Pages that are there and neither of a file nor the kernel's zeroes, and which of them are huge.
-static int scan_huge(int fd, uint64_t start, uint64_t end, struct page_region *regions,
-		     uint64_t *walk_end_ret)
+// The next regions that have all of @wanted and none of @unwanted; their number.
+static int find_regions(int fd, uint64_t start, uint64_t end, uint64_t wanted, uint64_t unwanted,
+			struct page_region *regions, uint64_t *walk_end_ret)
 {
 	struct pm_scan_arg arg = {
 		.size = sizeof arg,
 		.start = start,
-		.end = end,
+		.end = end - start < HUGE_SCAN_SPAN ? end : start + HUGE_SCAN_SPAN,
 		.vec = (uintptr_t)regions,
 		.vec_len = PSS_PAGEMAP_BATCH,
 		.max_pages = HUGE_SCAN_PAGES,
-		.category_inverted = PAGE_IS_FILE | PAGE_IS_PFNZERO,
-		.category_mask = PAGE_IS_PRESENT | PAGE_IS_FILE | PAGE_IS_PFNZERO,
-		.return_mask = PAGE_IS_HUGE,
+		.category_inverted = unwanted,
+		.category_mask = wanted | unwanted,
+		.return_mask = wanted,
 	};
 	int count;
 
 	do {
 		count = ioctl(fd, PAGEMAP_SCAN, &arg);
 	} while (count < 0 && errno == EINTR);
+	// Without progress the walk would never end.
+	if (count >= 0 && arg.walk_end <= start)
+		return -EIO;
 	*walk_end_ret = arg.walk_end;
 	return count < 0 ? -errno : count;
 }
 
+// Bytes of those pages.
+static int count_bytes(int fd, uint64_t start, uint64_t end, uint64_t wanted, uint64_t unwanted,
+		       uint64_t *bytes)
+{
+	struct page_region regions[PSS_PAGEMAP_BATCH];
+
+	while (start < end) {
+		int count = find_regions(fd, start, end, wanted, unwanted, regions, &start);
+
+		if (count < 0)
+			return count;
+		for (int i = 0; i < count; i++)
+			*bytes += regions[i].end - regions[i].start;
+	}
+	return 0;
+}
+
+// To ask of each page whether it is a file's makes the kernel look up its description, which takes
+// many times as long as to see how large it is: so only huge pages are asked for that.
 int pss_pagemap_huge(int pagemap_fd, uint64_t start, uint64_t end, uint64_t *bytes_ret)
 {
 	struct page_region regions[PSS_PAGEMAP_BATCH];
 	uint64_t bytes = 0;
 
 	while (start < end) {
-		uint64_t walked = 0;
-		int count = scan_huge(pagemap_fd, start, end, regions, &walked);
+		int count = find_regions(pagemap_fd, start, end, PAGE_IS_HUGE, 0, regions, &start);
+		int r = count < 0 ? count : 0;
 
-		if (count < 0)
-			return count;
-		// Without progress the walk would never end.
-		if (walked <= start)
-			return -EIO;
-		for (int i = 0; i < count; i++)
-			if (regions[i].categories & PAGE_IS_HUGE)
-				bytes += regions[i].end - regions[i].start;
-		start = walked;
+		for (int i = 0; i < count && r == 0; i++)
+			r = count_bytes(pagemap_fd, regions[i].start, regions[i].end,
+					PAGE_IS_PRESENT | PAGE_IS_HUGE,
+					PAGE_IS_FILE | PAGE_IS_PFNZERO, &bytes);
+		if (r < 0)
+			return r;
 	}
 	*bytes_ret = bytes;
 	return 0;
