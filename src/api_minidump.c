@@ -161,6 +161,7 @@ static BOOL fail_with(const struct job *job, const struct pss_diag *diag, DWORD 
 	return FALSE;
 }
 
+// NOLINTNEXTLINE(readability-function-size): seven parameters, as on Windows
 BOOL WINAPI MiniDumpWriteDump(HANDLE hProcess, DWORD ProcessId, HANDLE hFile,
 			      MINIDUMP_TYPE DumpType,
 			      PMINIDUMP_EXCEPTION_INFORMATION ExceptionParam,

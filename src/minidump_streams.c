@@ -223,8 +223,8 @@ static int fetch_exception(struct pss_minidump *dump, EXCEPTION_RECORD *record, 
 int pss_minidump_put_exception(struct pss_minidump *dump)
 {
 	const MINIDUMP_EXCEPTION_INFORMATION *exception = dump->options->exception;
-	EXCEPTION_RECORD record;
-	CONTEXT context;
+	EXCEPTION_RECORD record = { 0 };
+	CONTEXT context = { 0 };
 
 	if (!exception || !exception->ExceptionPointers)
 		return -ENOENT;

@@ -212,6 +212,27 @@ static void a_live_process_is_captured_dumped_and_left_as_it_was(void **state)
 	assert_true(CloseHandle(process));
 }
 
+static void a_process_may_dump_itself_and_each_of_its_threads(void **state)
+{
+	struct script script = plain_script(GetCurrentProcess());
+	uint64_t on_stack = 0x123456789abcdef0;
+
+	(void)state;
+	script.is_snapshot = E_NOTIMPL;
+	_cleanup_written_ struct written written =
+		write_with(GetCurrentProcess(), MiniDumpWithThreadInfo, &script, NULL, NULL);
+	assert_written(&written);
+	assert_memory_equal(minidump_memory(&written.dump, (uintptr_t)&on_stack, 8), &on_stack, 8);
+	const MINIDUMP_THREAD_INFO_LIST *list =
+		minidump_stream(&written.dump, ThreadInfoListStream, NULL);
+	const MINIDUMP_THREAD_INFO *threads = (const void *)(list + 1);
+	bool has_caller = false;
+	for (ULONG i = 0; i < list->NumberOfEntries; i++)
+		has_caller |= threads[i].ThreadId == (ULONG)gettid() &&
+			      threads[i].DumpFlags & MINIDUMP_THREAD_INFO_WRITING_THREAD;
+	assert_true(has_caller);
+}
+
 static void what_is_wrong_is_an_HRESULT_in_the_last_error(void **state)
 {
 	HPSS snapshot = capture_as_documented(0);
@@ -255,6 +276,7 @@ int main(void)
 		cmocka_unit_test(full_memory_has_what_the_process_held_at_the_instant),
 		cmocka_unit_test(a_small_dump_has_no_heap_and_no_environment),
 		cmocka_unit_test(a_live_process_is_captured_dumped_and_left_as_it_was),
+		cmocka_unit_test(a_process_may_dump_itself_and_each_of_its_threads),
 		cmocka_unit_test(what_is_wrong_is_an_HRESULT_in_the_last_error),
 	};
 
