@@ -184,7 +184,7 @@ static void a_small_dump_has_no_heap_and_no_environment(void **state)
 
 static void a_live_process_is_captured_dumped_and_left_as_it_was(void **state)
 {
-	struct patient *before = patient_record(target->pid);
+	struct patient *before = patient_record_quietly(target->pid);
 	HANDLE process = OpenProcess(PROCESS_ALL_ACCESS, FALSE, (DWORD)target->pid);
 	struct script script = plain_script(process);
 	size_t children;
