@@ -241,10 +241,12 @@ static int pour_ranges(struct pss_memory_pour *pour, const struct pss_minidump_r
 
 static int pour_all(struct pss_minidump *dump, struct pss_sink *sink, uint64_t *unreadable_ret)
 {
+	// Reads that nobody has a part in may be made ahead, by another thread.
+	bool is_read_by_us = dump->ask->has_vm || dump->hidden_start < dump->hidden_end;
 	struct pss_memory_hooks near = {
 		.progress = on_progress,
 		.progress_context = dump,
-		.read = pss_minidump_read,
+		.read = is_read_by_us ? pss_minidump_read : NULL,
 		.unreadable = on_unreadable,
 		.read_context = dump,
 	};
