@@ -545,6 +545,7 @@ static void a_true_clone_that_describes_more_than_it_has_is_no_core(void **state
 	// It is its own process, so it may be read and ended; the rest must come to an end.
 	assert_true(pid > 0);
 	assert_int_equal(PssxWriteElfCore(snapshot, out, NULL, NULL), ERROR_INVALID_HANDLE);
+	assert_int_not_equal(PssxWriteMinidump(snapshot, out, NULL, NULL), ERROR_SUCCESS);
 	assert_false(
 		ReadProcessMemory((HANDLE)snapshot, (void *)0x1000, &word, sizeof(word), NULL));
 	assert_true(ReadProcessMemory((HANDLE)snapshot, &secret, &word, sizeof(word), NULL));

@@ -324,10 +324,10 @@ static bool check_handles(struct minidump *dump)
 {
 	uint32_t size = 0;
 	const MINIDUMP_HANDLE_DATA_STREAM *handles = minidump_stream(dump, HandleDataStream, &size);
-	const MINIDUMP_HANDLE_DESCRIPTOR_2 *entries = (const void *)(handles + 1);
 
 	if (!handles)
 		return true;
+	const MINIDUMP_HANDLE_DESCRIPTOR_2 *entries = (const void *)(handles + 1);
 	if (handles->SizeOfHeader != sizeof(*handles) ||
 	    handles->SizeOfDescriptor != sizeof(*entries) ||
 	    size != sizeof(*handles) + handles->NumberOfDescriptors * sizeof(*entries))
