@@ -4,7 +4,7 @@
 
 BUILD ?= build
 
-.PHONY: build demo test test-real lint-deep format install clean
+.PHONY: build demo test test-real bench lint-deep format install clean
 
 build: $(BUILD)/build.ninja
 	meson compile -C $(BUILD)
@@ -27,12 +27,19 @@ test-real:
 	@$(MAKE) --no-print-directory build
 	@tests/real/run $(BUILD)/cli/procsnap
 
+bench:
+	@scripts/setup bench
+	@[ -e $(BUILD)/build.ninja ] || meson setup $(BUILD)
+	@meson compile -C $(BUILD) bench-programs
+	@bench/bench --json $(BUILD)/bench.json --svg $(BUILD)/pause.svg \
+		--folder $(BUILD)/cli $(BENCH) $(BUILD)/bench
+
 lint-deep:
 	@scripts/setup test
 	@scripts/test deep
 
 format:
-	find include src cli examples tests -name '*.[ch]' | xargs clang-format -i
+	find include src cli examples tests bench -name '*.[ch]' | xargs clang-format -i
 
 install: build
 	meson install -C $(BUILD) --no-rebuild

@@ -56,8 +56,7 @@ static PSS_CAPTURE_FLAGS flags_of(const char *name)
 				       PSS_CAPTURE_VA_SPACE_SECTION_INFORMATION;
 	const PSS_CAPTURE_FLAGS handles =
 		PSS_CAPTURE_HANDLES | PSS_CAPTURE_HANDLE_NAME_INFORMATION |
-		PSS_CAPTURE_HANDLE_BASIC_INFORMATION |
-		PSS_CAPTURE_HANDLE_TYPE_SPECIFIC_INFORMATION;
+		PSS_CAPTURE_HANDLE_BASIC_INFORMATION | PSS_CAPTURE_HANDLE_TYPE_SPECIFIC_INFORMATION;
 	const struct {
 		const char *name;
 		PSS_CAPTURE_FLAGS flags;
@@ -119,9 +118,9 @@ static void print_figures(uint64_t capture_ns)
 	struct stat section;
 
 	capturer_must(PssxQueryFigures(taken, &figures), "figures");
-	capturer_must(PssQuerySnapshot(taken, PSS_QUERY_PERFORMANCE_COUNTERS, &counters,
-				       sizeof counters),
-		      "counters");
+	capturer_must(
+		PssQuerySnapshot(taken, PSS_QUERY_PERFORMANCE_COUNTERS, &counters, sizeof counters),
+		"counters");
 	if (fstat((int)(intptr_t)taken, &section) < 0)
 		capturer_die("fstat of the section");
 	printf("\"capture_ns\":%llu,\"pause_ns\":%llu,\"hold_ns\":%llu,\"clone_ns\":%llu,"
@@ -265,8 +264,8 @@ static void obey(char *line)
 		unsigned arguments;
 		void (*work)(char **arguments);
 	} commands[] = {
-		{ "capture", 2, do_capture }, { "take", 2, do_take }, { "free", 0, do_free },
-		{ "walk", 0, do_walk },       { "core", 3, do_core }, { "read", 2, do_read },
+		{ "capture", 2, do_capture }, { "take", 2, do_take },       { "free", 0, do_free },
+		{ "walk", 0, do_walk },       { "core", 3, do_core },       { "read", 2, do_read },
 		{ "proc", 1, do_proc },       { "threads", 1, do_threads },
 	};
 	enum { WORDS = 5 };

@@ -80,12 +80,6 @@ static void add_work(struct meter *meter, uint64_t work)
 	atomic_store_explicit(&meter->work, done + work, memory_order_relaxed);
 }
 
-// Others that want this CPU are not what is to be measured.
-static void raise_priority(void)
-{
-	(void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), -15);
-}
-
 static uint64_t timed_fork(pid_t *pid_ret)
 {
 	uint64_t start = patient_now();
@@ -105,7 +99,6 @@ static void *spin(void *unused)
 	uint64_t last = patient_now();
 
 	(void)unused;
-	raise_priority();
 	standing++;
 	for (;;) {
 		if (begin_again(meter))
@@ -150,7 +143,6 @@ static void *write_pages(void *unused)
 	size_t pages = memory_size() / PAGE;
 
 	(void)unused;
-	raise_priority();
 	standing++;
 	for (;;) {
 		if (begin_again(meter))
@@ -203,7 +195,6 @@ static void *block_again_and_again(void *number)
 	struct meter *meter = &meters[kind];
 	int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 
-	raise_priority();
 	standing++;
 	for (;;) {
 		(void)begin_again(meter);
