@@ -65,7 +65,7 @@ def seen(bench, patient, what):
                   lambda: patient.figures(lambda: patient.ask("fork")))
 
 
-def pause_of(bench, label, what, bar, **options):
+def pause_of(bench, label, what, bar, with_writer=True, **options):
     add = bench.report.ratio
     with bench.patient(**options) as patient:
         ours, forks = seen(bench, patient, what)
@@ -75,6 +75,8 @@ def pause_of(bench, label, what, bar, **options):
         told(ours, "pause_ns"), told(forks, "fork_ns"))
     add(f"pause, {label}: stall of a blocking call / fork()",
         series(ours, "call"), series(forks, "spinner"))
+    if not with_writer:
+        return
     # A target of its own: two threads that never sleep leave no CPU to whoever captures.
     with bench.patient(no_spinner=True, write_flat_out=True, **options) as patient:
         ours, forks = seen(bench, patient, what)
@@ -129,7 +131,8 @@ def suite_pages(bench):
             continue
         try:
             with prepared():
-                pause_of(bench, label, "memory", None, mib=mib, pages=pages)
+                # Without one that writes: each huge page it writes to meanwhile is split for good.
+                pause_of(bench, label, "memory", None, with_writer=False, mib=mib, pages=pages)
         except (OSError, Failure) as error:
             bench.report.skip(f"pause, {label}", str(error))
 
@@ -395,6 +398,7 @@ def growth_point(bench, patient, what):
 
 
 def add_growth(report, axis, rows):
+    # 1, and what a busy machine adds.
     bars = {"pause": 1.15, "hold": 1.15, "capture": 1.15, "walk": 1.15, "section": 1.05,
             "fork": None}
     for name, bar in bars.items():
