@@ -380,7 +380,7 @@ def suite_growth(bench):
 
 
 def growth_point(bench, patient, what):
-    """Medians of what a capture costs, and what the target's own fork() does."""
+    """The least that a capture costs, and the target's own fork(): what others do adds only."""
     def once():
         seen = patient.figures(lambda: bench.capturer.ask("take", patient.pid, what))
         walk = bench.capturer.ask("walk")["walk_ns"]
@@ -393,8 +393,8 @@ def growth_point(bench, patient, what):
         return patient.figures(lambda: patient.ask("fork"))["spinner"]
 
     ours, forks = paired(bench.options.growth_rounds, once, fork)
-    point = {name: statistics.median(series(ours, name)) for name in ours[0]}
-    return point | {"fork": statistics.median(forks)}
+    point = {name: min(series(ours, name)) for name in ours[0]}
+    return point | {"fork": min(forks)}
 
 
 def add_growth(report, axis, rows):
