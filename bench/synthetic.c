@@ -160,10 +160,10 @@ __attribute__((noinline)) void measured_plan(const struct pss_section *section,
 					     const struct pss_memory *memory)
 {
 	_cleanup_elfcore_plan_ struct pss_elfcore_plan plan = PSS_ELFCORE_PLAN_EMPTY;
-	const struct pss_elfcore_options options = { .filter = UINT64_MAX };
+	const struct pss_memory_choice all = { .filter = UINT64_MAX };
 	uint64_t notes_size = 0;
 
-	must(pss_elfcore_plan_segments(section, memory, &options, NULL, &plan), "plan");
+	must(pss_memory_plan_make(section, memory, &all, NULL, &plan.memory), "plan");
 	must(pss_elfcore_notes_write(section, &plan, NULL, &notes_size), "notes");
 	must(pss_elfcore_plan_offsets(&plan, notes_size, PAGE), "offsets");
 }
