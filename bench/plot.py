@@ -5,9 +5,9 @@ logarithmic, a line for each tool."""
 import math
 from xml.sax.saxutils import escape
 
-WIDTH, HEIGHT = 960, 440
+WIDTH, HEIGHT = 1090, 440
 PANEL = {"width": 360, "height": 300, "top": 60}
-LEFTS = (70, 540)
+LEFTS = (60, 590)
 COLOURS = {"procsnap": "#0b6e4f", "fork()": "#1f4e9c", "gcore": "#c1440e", "lldb": "#7b2d8b",
            "lldb, stacks only": "#b88a00"}
 
