@@ -359,21 +359,20 @@ static int add_child(pid_t pid, struct pss_buf *dead_own_pids, struct pss_buf *l
 	return 0;
 }
 
-static int find_among_children(int proc_fd, pid_t tid, struct pss_buf *dead_own_pids,
-			       struct pss_buf *living)
+static int find_among_children(int proc_fd, pid_t tid, struct pss_buf *scratch,
+			       struct pss_buf *dead_own_pids, struct pss_buf *living)
 {
-	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
 	char path[64];
 	pid_t pid = 0;
 
 	(void)snprintf(path, sizeof path, "task/%d/children", tid);
-	int r = pss_procfs_read(proc_fd, path, &text);
+	int r = pss_procfs_read(proc_fd, path, scratch);
 	// The thread has ended, or there is no CONFIG_PROC_CHILDREN.
 	if (r < 0)
 		return r == -ENOENT || r == -ESRCH ? 0 : r;
-	for (size_t i = 0; i < text.size && r == 0; i++) {
-		if (text.data[i] >= '0' && text.data[i] <= '9') {
-			pid = pid * 10 + (text.data[i] - '0');
+	for (size_t i = 0; i < scratch->size && r == 0; i++) {
+		if (scratch->data[i] >= '0' && scratch->data[i] <= '9') {
+			pid = pid * 10 + (scratch->data[i] - '0');
 			continue;
 		}
 		if (pid > 0)
@@ -386,10 +385,11 @@ static int find_among_children(int proc_fd, pid_t tid, struct pss_buf *dead_own_
 int pss_clone_find(int proc_fd, struct pss_buf *dead_own_pids, struct pss_buf *living)
 {
 	_cleanup_buf_ struct pss_buf tids = PSS_BUF_EMPTY;
+	_cleanup_buf_ struct pss_buf scratch = PSS_BUF_EMPTY;
 	int r = pss_procfs_list(proc_fd, "task", &tids);
 
 	for (size_t i = 0; r == 0 && i < tids.size / sizeof(int32_t); i++)
 		r = find_among_children(proc_fd, ((const int32_t *)(const void *)tids.data)[i],
-					dead_own_pids, living);
+					&scratch, dead_own_pids, living);
 	return r;
 }

@@ -26,7 +26,6 @@ enum {
 	// and it never runs the program's code before it has been let go.
 	BLOCK_DEADLINE_MS = 50,
 	WAIT_SLICE_NS = 200 * 1000,
-	ALARM_NS = 20 * 1000 * 1000,
 	SEIZE_TRIES = 5,
 	REGSET_ROOM = 64 * 1024,
 	SIGNAL_SET_SIZE = 8,
@@ -154,60 +153,6 @@ static int find_threads(struct pss_tracee *tracee, uint32_t *found_ret)
 	}
 	*found_ret = pss_tracee_count(tracee) - before;
 	return 0;
-}
-
-// Takes what threads that die while we seize leave behind, those that stood already too: an execve
-// waits for them to be gone, and our seizing waits for the execve. Looked at first, for a wait
-// would take a thread's stop as well.
-static void reap_the_dead(int signal, siginfo_t *cause, void *context)
-{
-	const struct pss_tracee *tracee = cause->si_value.sival_ptr;
-	int saved = errno;
-
-	(void)signal;
-	(void)context;
-	for (uint32_t i = 0; i < pss_tracee_count(tracee); i++) {
-		const struct pss_tracee_thread *thread = pss_tracee_thread(tracee, i);
-		const int look = WEXITED | WNOHANG | WNOWAIT | __WALL;
-		siginfo_t info = { 0 };
-
-		if (thread->state != PSS_TRACEE_NEW && thread->state != PSS_TRACEE_RELEASED &&
-		    waitid(P_PID, (id_t)thread->tid, &info, look) == 0 && info.si_pid &&
-		    info.si_code != CLD_TRAPPED && info.si_code != CLD_STOPPED)
-			(void)waitpid(thread->tid, NULL, WNOHANG | __WALL);
-	}
-	errno = saved;
-}
-
-// While threads are seized, an alarm interrupts a seizing that waits. Only in a helper process: its
-// handlers and its timers are its own.
-static int start_alarm(struct pss_tracee *tracee, timer_t *ret)
-{
-	const struct timespec period = { .tv_nsec = ALARM_NS };
-	const struct itimerspec times = { .it_interval = period, .it_value = period };
-	struct sigaction action = { .sa_sigaction = reap_the_dead,
-				    .sa_flags = SA_RESTART | SA_SIGINFO };
-	struct sigevent event = {
-		.sigev_notify = SIGEV_SIGNAL,
-		.sigev_signo = SIGALRM,
-		.sigev_value.sival_ptr = tracee,
-	};
-	uint64_t alarm = 1ull << (SIGALRM - 1);
-
-	if (syscall(SYS_gettid) != getpid() || timer_create(CLOCK_MONOTONIC, &event, ret) < 0)
-		return -EAGAIN;
-	(void)sigaction(SIGALRM, &action, NULL);
-	(void)syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &alarm, NULL, SIGNAL_SET_SIZE);
-	(void)timer_settime(*ret, 0, &times, NULL);
-	return 0;
-}
-
-static void stop_alarm(timer_t timer)
-{
-	uint64_t alarm = 1ull << (SIGALRM - 1);
-
-	(void)timer_delete(timer);
-	(void)syscall(SYS_rt_sigprocmask, SIG_BLOCK, &alarm, NULL, SIGNAL_SET_SIZE);
 }
 
 static pid_t tracer_of(struct pss_tracee *tracee, pid_t tid)
@@ -373,7 +318,7 @@ static int wait_stopped(struct pss_tracee *tracee, struct pss_tracee_thread *thr
 	return 0;
 }
 
-static int read_regset(struct pss_tracee *tracee, pid_t tid, uint32_t note_type)
+static int ask_regset(struct pss_tracee *tracee, pid_t tid, uint32_t note_type)
 {
 	struct pss_regset_record head = { .note_type = note_type };
 	int r = pss_buf_reserve(&tracee->regsets, sizeof head + REGSET_ROOM);
@@ -391,6 +336,17 @@ static int read_regset(struct pss_tracee *tracee, pid_t tid, uint32_t note_type)
 	return pss_buf_align(&tracee->regsets, 8);
 }
 
+// As they were found, before the repair of a call.
+static int keep_general(struct pss_tracee *tracee, const struct pss_general *general)
+{
+	const struct pss_regset_record head = { .note_type = NT_PRSTATUS, .size = general->size };
+
+	int r = pss_buf_append(&tracee->regsets, &head, sizeof head);
+	if (r == 0)
+		r = pss_buf_append(&tracee->regsets, general->bytes, general->size);
+	return r < 0 ? r : pss_buf_align(&tracee->regsets, 8);
+}
+
 static int read_regsets(struct pss_tracee *tracee, struct pss_tracee_thread *thread)
 {
 	const struct pss_arch_regset *set = tracee->arch->regsets;
@@ -399,7 +355,9 @@ static int read_regsets(struct pss_tracee *tracee, struct pss_tracee_thread *thr
 	for (; set->note_type && tracee->options.want_registers; set++) {
 		if (set->is_extended && !tracee->options.want_extended)
 			continue;
-		int r = read_regset(tracee, thread->tid, set->note_type);
+		int r = set->note_type == NT_PRSTATUS
+				? keep_general(tracee, &thread->general)
+				: ask_regset(tracee, thread->tid, set->note_type);
 		if (r < 0)
 			return r;
 	}
@@ -408,13 +366,11 @@ static int read_regsets(struct pss_tracee *tracee, struct pss_tracee_thread *thr
 }
 
 // The call is repaired at once, not when the thread is let go: should we be killed, it stays so.
-static int read_general(struct pss_tracee *tracee, struct pss_tracee_thread *thread)
+static int repair_call(const struct pss_tracee *tracee, struct pss_tracee_thread *thread)
 {
-	int r = pss_tracee_get_general(thread->tid, &thread->general);
-
-	if (r == 0 && pss_tracee_repair_call(tracee->arch, &thread->general))
-		r = pss_tracee_set_general(thread->tid, &thread->general);
-	return r;
+	return pss_tracee_repair_call(tracee->arch, &thread->general)
+		       ? pss_tracee_set_general(thread->tid, &thread->general)
+		       : 0;
 }
 
 // What a stopped thread tells about itself. A thread killed meanwhile is gone, not an error.
@@ -423,9 +379,11 @@ static int read_registers(struct pss_tracee *tracee, struct pss_tracee_thread *t
 	if (thread->state != PSS_TRACEE_STOPPED || thread->has_registers)
 		return 0;
 
-	int r = read_regsets(tracee, thread);
+	int r = pss_tracee_get_general(thread->tid, &thread->general);
 	if (r == 0)
-		r = read_general(tracee, thread);
+		r = read_regsets(tracee, thread);
+	if (r == 0)
+		r = repair_call(tracee, thread);
 	if (r == 0)
 		r = PSS_RET_ERRNO(ptrace(PTRACE_GETSIGMASK, thread->tid, SIGNAL_SET_SIZE,
 					 &thread->signal_mask));
@@ -445,8 +403,7 @@ static int read_registers(struct pss_tracee *tracee, struct pss_tracee_thread *t
 static int stop_threads(struct pss_tracee *tracee, bool running)
 {
 	uint32_t count = pss_tracee_count(tracee);
-	timer_t timer;
-	bool has_alarm = start_alarm(tracee, &timer) == 0;
+	bool has_alarm = pss_tracee_begin_alarm(tracee) == 0;
 	int r = 0;
 
 	for (uint32_t i = 0; i < count && r == 0; i++) {
@@ -456,7 +413,7 @@ static int stop_threads(struct pss_tracee *tracee, bool running)
 			r = seize(tracee, thread);
 	}
 	if (has_alarm)
-		stop_alarm(timer);
+		pss_tracee_end_alarm(tracee);
 	for (uint32_t i = 0; i < count && r == 0; i++) {
 		struct pss_tracee_thread *thread = pss_tracee_thread(tracee, i);
 
@@ -486,7 +443,7 @@ static int read_all_registers(struct pss_tracee *tracee)
 	return r;
 }
 
-// Whether the threads held are all there are. The count of the kernel costs the same however many
+// Whether the threads found are all there are. The count of the kernel costs the same however many
 // there are; a listing of thousands inside the pause would cost as much as the clone.
 static bool holds_all(struct pss_tracee *tracee)
 {
@@ -506,7 +463,8 @@ static bool holds_all(struct pss_tracee *tracee)
 static int stop_runners(struct pss_tracee *tracee)
 {
 	uint32_t found = 0;
-	int r = find_threads(tracee, &found);
+	// Whoever was missed by a count that fits by chance is missed again when all stand.
+	int r = holds_all(tracee) ? 0 : find_threads(tracee, &found);
 
 	while (r == 0) {
 		// What turns up from here on is stopped like a runner, asleep or not.
@@ -606,8 +564,8 @@ static void release_thread(struct pss_tracee *tracee, struct pss_tracee_thread *
 {
 	if (thread->state != PSS_TRACEE_STOPPED)
 		return;
-	if (!thread->has_registers)
-		(void)read_general(tracee, thread);
+	if (!thread->has_registers && pss_tracee_get_general(thread->tid, &thread->general) == 0)
+		(void)repair_call(tracee, thread);
 	(void)ptrace(PTRACE_DETACH, thread->tid, 0, 0);
 	thread->state = PSS_TRACEE_RELEASED;
 }

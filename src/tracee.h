@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "arch.h"
 #include "base/buf.h"
@@ -56,6 +57,7 @@ struct pss_tracee {
 	struct pss_buf regsets;
 	struct pss_buf scratch;
 	struct pss_buf known;          /**< one bit a tid: found already */
+	timer_t alarm;                 /**< while threads are seized */
 	uint64_t first_stop_ns;        /**< CLOCK_MONOTONIC, 0 until then */
 	uint64_t first_runner_stop_ns; /**< 0 if none ran */
 	uint64_t last_stop_ns;         /**< the instant of the snapshot */
@@ -94,6 +96,13 @@ int pss_tracee_wait(pid_t tid, uint64_t deadline_ns, int *status_ret);
 
 /** Sleeps until a tracee may have something to tell, or a moment. */
 void pss_tracee_pause(void);
+
+/**
+ * While threads are seized, an alarm interrupts a seizing that waits, and reaps those that have
+ * died meanwhile. -EAGAIN outside of a helper process: then there is none.
+ */
+int pss_tracee_begin_alarm(struct pss_tracee *tracee);
+void pss_tracee_end_alarm(struct pss_tracee *tracee);
 
 /** General registers of a stopped tracee. */
 int pss_tracee_get_general(pid_t tid, struct pss_general *ret);
