@@ -254,8 +254,13 @@ int pss_pagemap_resident(struct pss_pagemap *pagemap, uint64_t start, uint64_t e
 	return 0;
 }
 
-// The next regions that have all of @wanted and none of @unwanted; their number.
-static int find_regions(int fd, uint64_t start, uint64_t end, uint64_t wanted, uint64_t unwanted,
+struct category {
+	uint64_t wanted;   // all of these
+	uint64_t unwanted; // none of these
+};
+
+// The next regions of it; their number.
+static int find_regions(int fd, uint64_t start, uint64_t end, struct category category,
 			struct page_region *regions, uint64_t *walk_end_ret)
 {
 	struct pm_scan_arg arg = {
@@ -265,9 +270,9 @@ static int find_regions(int fd, uint64_t start, uint64_t end, uint64_t wanted, u
 		.vec = (uintptr_t)regions,
 		.vec_len = PSS_PAGEMAP_BATCH,
 		.max_pages = HUGE_SCAN_PAGES,
-		.category_inverted = unwanted,
-		.category_mask = wanted | unwanted,
-		.return_mask = wanted,
+		.category_inverted = category.unwanted,
+		.category_mask = category.wanted | category.unwanted,
+		.return_mask = category.wanted,
 	};
 	int count;
 
@@ -282,13 +287,13 @@ static int find_regions(int fd, uint64_t start, uint64_t end, uint64_t wanted, u
 }
 
 // Bytes of those pages.
-static int count_bytes(int fd, uint64_t start, uint64_t end, uint64_t wanted, uint64_t unwanted,
+static int count_bytes(int fd, uint64_t start, uint64_t end, struct category category,
 		       uint64_t *bytes)
 {
 	struct page_region regions[PSS_PAGEMAP_BATCH];
 
 	while (start < end) {
-		int count = find_regions(fd, start, end, wanted, unwanted, regions, &start);
+		int count = find_regions(fd, start, end, category, regions, &start);
 
 		if (count < 0)
 			return count;
@@ -302,17 +307,21 @@ static int count_bytes(int fd, uint64_t start, uint64_t end, uint64_t wanted, ui
 // many times as long as to see how large it is: so only huge pages are asked for that.
 int pss_pagemap_huge(int pagemap_fd, uint64_t start, uint64_t end, uint64_t *bytes_ret)
 {
+	static const struct category huge = { .wanted = PAGE_IS_HUGE };
+	static const struct category private_huge = {
+		.wanted = PAGE_IS_PRESENT | PAGE_IS_HUGE,
+		.unwanted = PAGE_IS_FILE | PAGE_IS_PFNZERO,
+	};
 	struct page_region regions[PSS_PAGEMAP_BATCH];
 	uint64_t bytes = 0;
 
 	while (start < end) {
-		int count = find_regions(pagemap_fd, start, end, PAGE_IS_HUGE, 0, regions, &start);
+		int count = find_regions(pagemap_fd, start, end, huge, regions, &start);
 		int r = count < 0 ? count : 0;
 
 		for (int i = 0; i < count && r == 0; i++)
-			r = count_bytes(pagemap_fd, regions[i].start, regions[i].end,
-					PAGE_IS_PRESENT | PAGE_IS_HUGE,
-					PAGE_IS_FILE | PAGE_IS_PFNZERO, &bytes);
+			r = count_bytes(pagemap_fd, regions[i].start, regions[i].end, private_huge,
+					&bytes);
 		if (r < 0)
 			return r;
 	}
