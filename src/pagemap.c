@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/checked.h"
+#include "base/clock.h"
 
 // Headers older than Linux 6.7 lack these.
 #ifndef PAGEMAP_SCAN
@@ -54,10 +55,11 @@ struct pm_scan_arg {
 enum { ENTRIES_AT_ONCE = 2048 };
 
 // Walked at once, with the lock of the address space held: pages of what is looked for, some 50 us;
-// and bytes in which there are none, a millisecond if all of them are there, nothing if none is
-// (programs reserve terabytes).
+// and bytes to begin with, a millisecond if all are there in small pages. More as long as it takes
+// no longer: programs reserve terabytes, and what is not there takes no time.
 enum { HUGE_SCAN_PAGES = 16384 };
 #define HUGE_SCAN_SPAN (UINT64_C(1) << 30)
+#define HUGE_SCAN_NS   UINT64_C(1000000)
 
 void pss_pagemap_init(struct pss_pagemap *pagemap, int pagemap_fd)
 {
@@ -266,7 +268,7 @@ static int find_regions(int fd, uint64_t start, uint64_t end, struct category ca
 	struct pm_scan_arg arg = {
 		.size = sizeof arg,
 		.start = start,
-		.end = end - start < HUGE_SCAN_SPAN ? end : start + HUGE_SCAN_SPAN,
+		.end = end,
 		.vec = (uintptr_t)regions,
 		.vec_len = PSS_PAGEMAP_BATCH,
 		.max_pages = HUGE_SCAN_PAGES,
@@ -313,11 +315,16 @@ int pss_pagemap_huge(int pagemap_fd, uint64_t start, uint64_t end, uint64_t *byt
 		.unwanted = PAGE_IS_FILE | PAGE_IS_PFNZERO,
 	};
 	struct page_region regions[PSS_PAGEMAP_BATCH];
-	uint64_t bytes = 0;
+	uint64_t span = HUGE_SCAN_SPAN, bytes = 0;
 
 	while (start < end) {
-		int count = find_regions(pagemap_fd, start, end, huge, regions, &start);
+		uint64_t until = end - start < span ? end : start + span;
+		uint64_t begin_ns = pss_clock_ns(CLOCK_MONOTONIC);
+		int count = find_regions(pagemap_fd, start, until, huge, regions, &start);
 		int r = count < 0 ? count : 0;
+
+		span = pss_clock_ns(CLOCK_MONOTONIC) - begin_ns < HUGE_SCAN_NS ? span * 2
+									       : HUGE_SCAN_SPAN;
 
 		for (int i = 0; i < count && r == 0; i++)
 			r = count_bytes(pagemap_fd, regions[i].start, regions[i].end, private_huge,
