@@ -288,8 +288,9 @@ static PSS_CAPTURE_FLAGS capture_flags(const struct dump_values *values)
 	bool has_handles = values->is_minidump && minidump_type(values) & MiniDumpWithHandleData;
 
 	return PSS_CAPTURE_VA_CLONE | PSS_CAPTURE_THREADS | PSS_CAPTURE_THREAD_CONTEXT |
-	       PSS_CAPTURE_THREAD_CONTEXT_EXTENDED | PSS_CAPTURE_VA_SPACE |
-	       PSS_CAPTURE_VA_SPACE_SECTION_INFORMATION | PSS_CREATE_MEASURE_PERFORMANCE |
+	       PSS_CAPTURE_VA_SPACE | PSS_CAPTURE_VA_SPACE_SECTION_INFORMATION |
+	       PSS_CREATE_MEASURE_PERFORMANCE |
+	       (values->is_minidump ? 0 : PSS_CAPTURE_THREAD_CONTEXT_EXTENDED) |
 	       (has_handles ? handles : 0);
 }
 

@@ -2,6 +2,7 @@
 // A ring of pieces between two threads; see memory_ahead.h. All of it is one mapping.
 #include "memory_ahead.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -76,8 +77,16 @@ static int start_thread(struct pss_memory_ahead *ahead)
 	return -error;
 }
 
+static void discard(struct pss_memory_ahead *ahead)
+{
+	(void)pthread_cond_destroy(&ahead->changed);
+	(void)pthread_mutex_destroy(&ahead->lock);
+	(void)munmap(ahead, ahead->mapping_size);
+}
+
 struct pss_memory_ahead *pss_memory_ahead_start(size_t count, size_t size)
 {
+	assert(count <= PIECES_MAX);
 	size_t own = pss_align_up(sizeof(struct pss_memory_ahead), 4096);
 	size_t mapping_size = own + count * size;
 	struct pss_memory_ahead *ahead = mmap(NULL, mapping_size, PROT_READ | PROT_WRITE,
@@ -91,11 +100,10 @@ struct pss_memory_ahead *pss_memory_ahead_start(size_t count, size_t size)
 		ahead->pieces[i].bytes = (uint8_t *)ahead + own + i * size;
 	(void)pthread_mutex_init(&ahead->lock, NULL);
 	(void)pthread_cond_init(&ahead->changed, NULL);
-	if (start_thread(ahead) < 0) {
-		(void)munmap(ahead, mapping_size);
-		return NULL;
-	}
-	return ahead;
+	if (start_thread(ahead) == 0)
+		return ahead;
+	discard(ahead);
+	return NULL;
 }
 
 void pss_memory_ahead_begin(struct pss_memory_ahead *ahead,
@@ -137,7 +145,5 @@ void pss_memory_ahead_end(struct pss_memory_ahead *ahead)
 	(void)pthread_cond_signal(&ahead->changed);
 	(void)pthread_mutex_unlock(&ahead->lock);
 	(void)pthread_join(ahead->thread, NULL);
-	(void)pthread_cond_destroy(&ahead->changed);
-	(void)pthread_mutex_destroy(&ahead->lock);
-	(void)munmap(ahead, ahead->mapping_size);
+	discard(ahead);
 }

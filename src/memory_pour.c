@@ -3,6 +3,7 @@
 #include "memory_pour.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #include "base/checked.h"
 #include "base/clock.h"
@@ -114,10 +115,12 @@ void pss_memory_pour_end(struct pss_memory_pour *pour)
 }
 
 // Where there is much, two processors do it: one reads what the other writes. Not if the caller
-// reads for us, who may not expect to be asked by another thread.
+// reads for us, who may not expect to be asked by another thread; and not for a process that
+// captured itself, for its heap may be what is wrong with it, and a thread takes some.
 static bool begin_ahead(struct pss_memory_pour *pour, uint64_t size)
 {
-	if (size < WORTH_A_THREAD || pour->hooks->read)
+	if (size < WORTH_A_THREAD || pour->hooks->read ||
+	    pss_section_process(pour->section)->pid == getpid())
 		return false;
 	if (!pour->has_tried_ahead)
 		pour->ahead = pss_memory_ahead_start(PIECES_AHEAD, PIECE_SIZE);

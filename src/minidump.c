@@ -306,7 +306,8 @@ int pss_minidump_write(const struct pss_section *section, const struct pss_memor
 	uint32_t count = 0;
 
 	int r = check_options(&dump);
-	pss_minidump_hide_environment(&dump);
+	if (r == 0)
+		r = pss_minidump_hide_environment(&dump);
 	if (r == 0)
 		r = choose(&dump);
 	if (r == 0)

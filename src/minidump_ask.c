@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // The questions of minidump_ask.h, one function each. What a callback does not know it leaves as
-// it is or answers with FALSE: neither may harm the dump.
+// it is: that never harms the dump. FALSE does for what it is asked of each thread and module:
+// those stay out.
 #include "minidump_ask.h"
 
 #include <errno.h>
@@ -150,9 +151,11 @@ bool pss_minidump_ask_thread(struct pss_minidump_ask *ask,
 		memset(&input, 0, sizeof input);
 		memcpy(&input.ThreadEx, thread, sizeof *thread);
 		output.ThreadWriteFlags = *flags;
-		if (!ask_one(ask, types[i], &input, &output))
+		if (ask_one(ask, types[i], &input, &output))
+			*flags &= output.ThreadWriteFlags;
+		// To the other a callback written for x86 says FALSE, for it was never asked that.
+		else if (types[i] == ThreadCallback)
 			return false;
-		*flags &= output.ThreadWriteFlags;
 	}
 	return *flags & ThreadWriteThread;
 }

@@ -135,15 +135,18 @@ static const uint64_t environment_types =
 // Fields of /proc/PID/stat, counted from the state, which is the third and follows the name.
 enum { STATE_FIELD = 3, ENV_START_FIELD = 50, ENV_END_FIELD = 51 };
 
-void pss_minidump_hide_environment(struct pss_minidump *dump)
+int pss_minidump_hide_environment(struct pss_minidump *dump)
 {
 	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
 	unsigned field = STATE_FIELD;
 
-	if (dump->options->has_environment || pss_minidump_has(dump, environment_types) ||
-	    pss_procfs_read(dump->memory->dir_fd, "stat", &text) < 0 ||
-	    pss_buf_append(&text, "", 1) < 0)
-		return;
+	if (dump->options->has_environment || pss_minidump_has(dump, environment_types))
+		return 0;
+	int r = pss_procfs_read(dump->memory->dir_fd, "stat", &text);
+	if (r == 0)
+		r = pss_buf_append(&text, "", 1);
+	if (r < 0)
+		return r;
 	const char *next = strrchr((const char *)text.data, ')');
 	for (next = next ? strchr(next, ' ') : NULL; next; next = strchr(next + 1, ' '), field++) {
 		if (field == ENV_START_FIELD)
@@ -151,6 +154,8 @@ void pss_minidump_hide_environment(struct pss_minidump *dump)
 		if (field == ENV_END_FIELD)
 			dump->hidden_end = strtoull(next, NULL, 10);
 	}
+	// Zeroes are shown to who may not see addresses: what cannot be found cannot be hidden.
+	return dump->hidden_end ? 0 : -EACCES;
 }
 
 int pss_minidump_put_auxv(struct pss_minidump *dump)

@@ -95,8 +95,11 @@ static inline bool pss_minidump_has(const struct pss_minidump *dump, uint64_t fl
 /** Reads memory of the snapshot, past the callback. Results of pss_memory_read(). */
 int pss_minidump_read(void *context, uint64_t address, void *buffer, size_t size, size_t *done_ret);
 
-/** Finds the environment in memory and hides it, unless the dump is to have it. */
-void pss_minidump_hide_environment(struct pss_minidump *dump);
+/**
+ * Finds the environment in memory and hides it, unless the dump is to have it. -EACCES if it cannot
+ * be found.
+ */
+int pss_minidump_hide_environment(struct pss_minidump *dump);
 
 /** Chooses the threads, and what of their stacks. */
 int pss_minidump_threads_choose(struct pss_minidump *dump);

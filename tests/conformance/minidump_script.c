@@ -113,6 +113,8 @@ static BOOL WINAPI callback(PVOID param, PMINIDUMP_CALLBACK_INPUT input,
 	case VmPostReadCallback:
 		answer_reads(script, input, output);
 		break;
+	case ThreadExCallback:
+		return !script->is_of_x86;
 	default:
 		break;
 	}
@@ -133,15 +135,16 @@ struct written write_with(HANDLE process, uint32_t type, struct script *script,
 			  MINIDUMP_EXCEPTION_INFORMATION *exception,
 			  MINIDUMP_USER_STREAM_INFORMATION *streams)
 {
-	MINIDUMP_CALLBACK_INFORMATION information = { callback, script };
+	// Without a script there is a callback to be asked, and no routine.
+	MINIDUMP_CALLBACK_INFORMATION information = { script ? callback : NULL, script };
 	struct written written = { .fd = memfd_create("dump", MFD_CLOEXEC) };
 	struct stat status;
 
 	assert_true(written.fd >= 3);
 	SetLastError(4711);
-	written.result = MiniDumpWriteDump(process, (DWORD)target->pid,
-					   (HANDLE)(intptr_t)written.fd, (MINIDUMP_TYPE)type,
-					   exception, streams, script ? &information : NULL);
+	written.result =
+		MiniDumpWriteDump(process, (DWORD)target->pid, (HANDLE)(intptr_t)written.fd,
+				  (MINIDUMP_TYPE)type, exception, streams, &information);
 	written.error = GetLastError();
 	assert_int_equal(fstat(written.fd, &status), 0);
 	written.dump.size = (size_t)status.st_size;

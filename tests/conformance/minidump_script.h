@@ -18,6 +18,7 @@ extern struct target *target;
 struct script {
 	unsigned asked[QUESTIONS];
 	HANDLE process;
+	bool is_of_x86;   // knows nothing of ThreadExCallback, and says FALSE to it
 	ULONG process_id; // of the last ordinary question
 	HRESULT is_snapshot;
 	HRESULT vm_start;

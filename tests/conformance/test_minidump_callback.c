@@ -28,6 +28,19 @@ static void threads_and_modules_that_the_callback_refuses_are_not_in_it(void **s
 	harness_free_snapshot(snapshot);
 }
 
+static void a_callback_that_knows_no_ThreadEx_loses_no_thread(void **state)
+{
+	HPSS snapshot = capture_as_documented(0);
+	struct script script = plain_script(snapshot);
+
+	(void)state;
+	script.is_of_x86 = true;
+	_cleanup_written_ struct written written = write_with(snapshot, 0, &script, NULL, NULL);
+	assert_written(&written);
+	assert_int_equal(minidump_thread_count(&written.dump), 5);
+	harness_free_snapshot(snapshot);
+}
+
 static void memory_is_added_removed_and_narrowed_by_the_callback(void **state)
 {
 	uint64_t pattern = target_value(target, "pattern");
@@ -208,6 +221,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(threads_and_modules_that_the_callback_refuses_are_not_in_it),
+		cmocka_unit_test(a_callback_that_knows_no_ThreadEx_loses_no_thread),
 		cmocka_unit_test(memory_is_added_removed_and_narrowed_by_the_callback),
 		cmocka_unit_test(reads_may_be_answered_and_changed_by_the_callback),
 		cmocka_unit_test(the_callback_may_take_the_bytes_and_they_are_the_same),
