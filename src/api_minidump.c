@@ -107,7 +107,7 @@ static uint32_t capture_flags(uint64_t type)
 // Of a process that lives: a snapshot that is ours alone, and so may be drained.
 static DWORD write_process(HANDLE process, struct job *job, struct pss_diag *diag, int *error_ret)
 {
-	struct pss_minidump_result written;
+	struct pss_minidump_result written = { 0 };
 	HPSS snapshot = NULL;
 	int fd = -EBADF;
 	DWORD code =
@@ -180,7 +180,7 @@ BOOL WINAPI MiniDumpWriteDump(HANDLE hProcess, DWORD ProcessId, HANDLE hFile,
 		.ask.file = hFile,
 		.fd = -EBADF,
 	};
-	struct pss_minidump_result written;
+	struct pss_minidump_result written = { 0 };
 	struct pss_diag diag = { 0 };
 	DWORD code = ERROR_SUCCESS;
 	bool is_snapshot = false;
@@ -223,7 +223,7 @@ static int take_options(const PSSX_MINIDUMP_OPTIONS *options, struct job *job,
 static int write_minidump(HPSS snapshot, struct job *job, const PSSX_MINIDUMP_OPTIONS *options,
 			  struct pss_diag *diag, PSSX_MINIDUMP_RESULT *result)
 {
-	struct pss_minidump_result written;
+	struct pss_minidump_result written = { 0 };
 	int fd;
 
 	if (!pss_api_is_section(snapshot, &fd))

@@ -43,7 +43,7 @@ struct helper {
 void pss_helper_wait(const int *word, int value, unsigned at_most_ms)
 {
 	unsigned ms = at_most_ms < LOOK_AGAIN_MS ? at_most_ms : LOOK_AGAIN_MS;
-	const struct timespec slice = { .tv_nsec = (long)ms * NS_PER_MS };
+	const struct timespec slice = { .tv_nsec = (long)ms * (long)NS_PER_MS };
 
 	(void)syscall(SYS_futex, word, FUTEX_WAIT, value, &slice);
 }
