@@ -164,9 +164,8 @@ static void show_one(int out, pid_t tid)
 		_exit(1);
 }
 
-static void wait_until_back(pid_t pid, long tid)
+static void wait_until_back(pid_t pid, long tid, uint64_t since)
 {
-	uint64_t since = harness_now_ns();
 	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/%d/task/%ld/syscall", pid, tid);
@@ -213,7 +212,9 @@ void patient_add_registers(struct text *text, pid_t pid, const long *tids, size_
 	close(ends[0]);
 	while (child > 0 && waitpid(child, NULL, __WCLONE) < 0 && errno == EINTR)
 		;
+	// All together: each of many may wait for a CPU.
+	uint64_t since = harness_now_ns();
 	for (size_t i = 0; i < found; i++)
-		wait_until_back(pid, chosen[i]);
+		wait_until_back(pid, chosen[i], since);
 	free(chosen);
 }
