@@ -59,6 +59,9 @@ static void what_was_left_alone_is_the_same(void **state)
 
 		if (!target)
 			continue;
+		// A signal that was on its way at the first look would be missed ever after.
+		if (!strcmp(names[i], "storm"))
+			target_ask(target, "quiet");
 		before = record(target);
 		// Where a computing thread keeps the CPU, each look waits for it.
 		uint64_t since = harness_now_ns();
