@@ -112,8 +112,9 @@ struct closing {
 	int same;
 };
 
-// The same open file, or, if the kernel can't compare those, the same file.
-static bool is_same(const struct closing *closing, pid_t tid)
+// Whether it is the same open file, or, if the kernel can't compare those, the same file. -errno if
+// that can't be told: then it may well be.
+static int is_same(const struct closing *closing, pid_t tid)
 {
 	char path[64];
 	struct stat there, here;
@@ -122,9 +123,11 @@ static bool is_same(const struct closing *closing, pid_t tid)
 	if (r >= 0)
 		return r == 0;
 	(void)snprintf(path, sizeof path, "task/%d/fd/%d", tid, closing->number);
-	return fstatat(closing->holder->proc_fd, path, &there, 0) == 0 &&
-	       fstat(closing->same, &here) == 0 && there.st_dev == here.st_dev &&
-	       there.st_ino == here.st_ino;
+	if (fstatat(closing->holder->proc_fd, path, &there, 0) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (fstat(closing->same, &here) < 0)
+		return -errno;
+	return there.st_dev == here.st_dev && there.st_ino == here.st_ino;
 }
 
 static int close_there(struct pss_inject *inject, void *context)
@@ -133,10 +136,11 @@ static int close_there(struct pss_inject *inject, void *context)
 
 	if (!pss_errand_shares_descriptors(closing->holder, inject->tid))
 		return -EAGAIN;
-	if (!is_same(closing, inject->tid))
-		return 0;
+	int r = is_same(closing, inject->tid);
+	if (r <= 0)
+		return r;
 	// It is closed even if it says EINTR.
-	int r = call(inject, SYS_close, (uint64_t)closing->number, 0, 0);
+	r = call(inject, SYS_close, (uint64_t)closing->number, 0, 0);
 	return r == -EINTR ? 0 : r;
 }
 
@@ -165,7 +169,7 @@ static int give(struct pss_inject *inject, void *context)
 	if (giving->number >= 0) {
 		struct closing closing = { giving->receiver, giving->number, giving->gift.fd };
 
-		if (is_same(&closing, inject->tid))
+		if (is_same(&closing, inject->tid) > 0)
 			(void)call(inject, SYS_close, (uint64_t)giving->number, 0, 0);
 		giving->number = -EBADF;
 	}
