@@ -47,6 +47,9 @@ static void read_next(void *context, struct pss_memory_piece *piece)
 	*piece = (struct pss_memory_piece){ .bytes = piece->bytes };
 	if (pour->run_start >= pour->run_end)
 		piece->result = pss_memory_runs_next(&pour->runs, &pour->run_start, &pour->run_end);
+	// Of memory that means "not all of it"; there is none yet.
+	if (piece->result == -EFAULT)
+		piece->result = -EIO;
 	if (piece->result < 0)
 		return;
 	piece->start = pour->run_start;
