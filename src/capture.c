@@ -90,7 +90,8 @@ static int stop(struct capture *capture)
 	capture->tracee.mem_fd = capture->target.mem_fd;
 	capture->tracee.arch = capture->arch;
 	capture->tracee.diag = capture->diag;
-	capture->tracee.options.want_registers = pss_capture_wants_contexts(capture);
+	if (pss_capture_wants_contexts(capture))
+		capture->tracee.regsets = &capture->section.parts[PSS_PART_REGISTERS];
 	capture->tracee.options.want_extended =
 		pss_capture_wants(capture, PSS_CAPTURE_THREAD_CONTEXT_EXTENDED);
 	capture->tracee.options.max_hold_ns = capture->request->max_pause_ns;

@@ -42,7 +42,10 @@ int pss_collect_process(const struct pss_collect *context, uint64_t instant_real
 /** One record for each thread, read from /proc without stopping anything. */
 int pss_collect_threads(const struct pss_collect *context);
 
-/** One record for each thread that @tracee holds or held, with its registers. */
+/**
+ * One record for each thread that @tracee holds or held, with its registers: where @tracee kept
+ * any, that was in the section's PSS_PART_REGISTERS.
+ */
 int pss_collect_tracee_threads(const struct pss_collect *context, const struct pss_tracee *tracee);
 
 /**

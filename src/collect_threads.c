@@ -187,20 +187,6 @@ static void fill_from_registers(const struct pss_arch *arch, const struct pss_ge
 	}
 }
 
-static int copy_regsets(const struct pss_collect *context, const struct pss_tracee *tracee,
-			const struct pss_tracee_thread *thread, struct pss_thread_record *record)
-{
-	if (thread->regsets_size == 0)
-		return 0;
-	if (!pss_in_range(thread->regsets_offset, thread->regsets_size, tracee->regsets.size))
-		return -EINVAL;
-	record->registers_offset = pss_section_registers_end(context->section);
-	record->registers_size = thread->regsets_size;
-	return pss_section_add(context->section, PSS_PART_REGISTERS,
-			       tracee->regsets.data + thread->regsets_offset,
-			       (size_t)thread->regsets_size);
-}
-
 static bool is_part(const struct pss_tracee_thread *thread)
 {
 	return thread->state == PSS_TRACEE_STOPPED || thread->state == PSS_TRACEE_UNSTOPPABLE ||
@@ -215,6 +201,8 @@ static int collect_tracee_thread(struct thread_pass *pass, const struct pss_trac
 		.capture_time = pss_collect_common_instant(
 			thread->capture_ns ? thread->capture_ns : tracee->instant_realtime_ns),
 		.signal_mask = thread->signal_mask,
+		.registers_offset = thread->regsets_offset,
+		.registers_size = thread->regsets_size,
 	};
 
 	fill_from_stat(pass, &thread->stat, &record);
@@ -227,9 +215,7 @@ static int collect_tracee_thread(struct thread_pass *pass, const struct pss_trac
 		record.flags |= PSS_THREAD_UNSTOPPABLE;
 		fill_from_syscall(pass, &record);
 	}
-
-	int r = copy_regsets(pass->context, tracee, thread, &record);
-	return r < 0 ? r : add_record(pass, &thread->stat, &record);
+	return add_record(pass, &thread->stat, &record);
 }
 
 int pss_collect_tracee_threads(const struct pss_collect *context, const struct pss_tracee *tracee)

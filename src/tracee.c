@@ -318,50 +318,52 @@ static int wait_stopped(struct pss_tracee *tracee, struct pss_tracee_thread *thr
 	return 0;
 }
 
-static int ask_regset(struct pss_tracee *tracee, pid_t tid, uint32_t note_type)
+static int ask_regset(struct pss_buf *regsets, pid_t tid, uint32_t note_type)
 {
 	struct pss_regset_record head = { .note_type = note_type };
-	int r = pss_buf_reserve(&tracee->regsets, sizeof head + REGSET_ROOM);
+	int r = pss_buf_reserve(regsets, sizeof head + REGSET_ROOM);
 
 	if (r < 0)
 		return r;
-	struct iovec room = { tracee->regsets.data + tracee->regsets.size + sizeof head,
-			      REGSET_ROOM };
+	struct iovec room = { regsets->data + regsets->size + sizeof head, REGSET_ROOM };
 	// Not every CPU has every set.
 	if (ptrace(PTRACE_GETREGSET, tid, note_type, &room) < 0)
 		return errno == ESRCH ? -ESRCH : 0;
 	head.size = (uint32_t)room.iov_len;
-	memcpy(tracee->regsets.data + tracee->regsets.size, &head, sizeof head);
-	tracee->regsets.size += sizeof head + head.size;
-	return pss_buf_align(&tracee->regsets, 8);
+	memcpy(regsets->data + regsets->size, &head, sizeof head);
+	regsets->size += sizeof head + head.size;
+	return pss_buf_align(regsets, 8);
 }
 
 // As they were found, before the repair of a call.
-static int keep_general(struct pss_tracee *tracee, const struct pss_general *general)
+static int keep_general(struct pss_buf *regsets, const struct pss_general *general)
 {
 	const struct pss_regset_record head = { .note_type = NT_PRSTATUS, .size = general->size };
 
-	int r = pss_buf_append(&tracee->regsets, &head, sizeof head);
+	int r = pss_buf_append(regsets, &head, sizeof head);
 	if (r == 0)
-		r = pss_buf_append(&tracee->regsets, general->bytes, general->size);
-	return r < 0 ? r : pss_buf_align(&tracee->regsets, 8);
+		r = pss_buf_append(regsets, general->bytes, general->size);
+	return r < 0 ? r : pss_buf_align(regsets, 8);
 }
 
 static int read_regsets(struct pss_tracee *tracee, struct pss_tracee_thread *thread)
 {
 	const struct pss_arch_regset *set = tracee->arch->regsets;
+	struct pss_buf *regsets = tracee->regsets;
 
-	thread->regsets_offset = tracee->regsets.size;
-	for (; set->note_type && tracee->options.want_registers; set++) {
+	if (!regsets)
+		return 0;
+	thread->regsets_offset = regsets->size;
+	for (; set->note_type; set++) {
 		if (set->is_extended && !tracee->options.want_extended)
 			continue;
 		int r = set->note_type == NT_PRSTATUS
-				? keep_general(tracee, &thread->general)
-				: ask_regset(tracee, thread->tid, set->note_type);
+				? keep_general(regsets, &thread->general)
+				: ask_regset(regsets, thread->tid, set->note_type);
 		if (r < 0)
 			return r;
 	}
-	thread->regsets_size = tracee->regsets.size - thread->regsets_offset;
+	thread->regsets_size = regsets->size - thread->regsets_offset;
 	return 0;
 }
 
@@ -638,7 +640,6 @@ void pss_tracee_end(struct pss_tracee *tracee)
 	if (tracee->threads.data)
 		(void)pss_tracee_release(tracee);
 	pss_buf_deinit(&tracee->threads);
-	pss_buf_deinit(&tracee->regsets);
 	pss_buf_deinit(&tracee->scratch);
 	pss_buf_deinit(&tracee->known);
 }

@@ -36,13 +36,12 @@ struct pss_tracee_thread {
 	struct pss_procfs_stat stat; /**< as found, before anything was stopped */
 	uint64_t capture_ns;         /**< CLOCK_REALTIME at which its registers were read */
 	uint64_t signal_mask;
-	uint64_t regsets_offset; /**< its chain of struct pss_regset_record in tracee.regsets */
+	uint64_t regsets_offset; /**< its chain of struct pss_regset_record in *tracee.regsets */
 	uint64_t regsets_size;
 };
 
 struct pss_tracee_options {
-	bool want_registers;  /**< keep the register sets of each thread in regsets */
-	bool want_extended;   /**< among them those that are is_extended */
+	bool want_extended;   /**< keep those register sets, too, that are is_extended */
 	uint64_t max_hold_ns; /**< stopping is given up where it takes longer; 0: no limit */
 };
 
@@ -53,8 +52,8 @@ struct pss_tracee {
 	const struct pss_arch *arch;
 	struct pss_tracee_options options;
 	struct pss_diag *diag;
-	struct pss_buf threads; /**< struct pss_tracee_thread, in order of discovery */
-	struct pss_buf regsets;
+	struct pss_buf threads;  /**< struct pss_tracee_thread, in order of discovery */
+	struct pss_buf *regsets; /**< borrowed: gets the register sets of each thread; NULL: none */
 	struct pss_buf scratch;
 	struct pss_buf known;          /**< one bit a tid: found already */
 	timer_t alarm;                 /**< while threads are seized */

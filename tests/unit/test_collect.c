@@ -357,12 +357,12 @@ static void stopped_threads_bring_their_registers(void **state)
 		assert_int_equal(pss_buf_append(&tracee.threads, &threads[i], sizeof threads[i]),
 				 0);
 	}
-	assert_int_equal(pss_buf_append(&tracee.regsets, NULL, 24), 0);
-	assert_int_equal(pss_buf_append(&tracee.regsets, &head, sizeof head), 0);
-	assert_int_equal(pss_buf_append(&tracee.regsets, "abcdefgh", 8), 0);
+	tracee.regsets = &fixture->context.section->parts[PSS_PART_REGISTERS];
+	assert_int_equal(pss_buf_append(tracee.regsets, NULL, 24), 0);
+	assert_int_equal(pss_buf_append(tracee.regsets, &head, sizeof head), 0);
+	assert_int_equal(pss_buf_append(tracee.regsets, "abcdefgh", 8), 0);
 	assert_int_equal(pss_collect_tracee_threads(&fixture->context, &tracee), 0);
 	pss_buf_deinit(&tracee.threads);
-	pss_buf_deinit(&tracee.regsets);
 
 	const struct pss_section *section = sealed(fixture);
 	assert_int_equal(pss_section_count(section, PSS_PART_THREADS), 3);
