@@ -429,6 +429,7 @@ int pss_collect_vaspace(const struct pss_collect *context, bool with_section_inf
 		pagemap_fd = openat(context->space_fd, "pagemap", O_RDONLY | O_CLOEXEC);
 	if (pagemap_fd >= 0) {
 		pss_pagemap_init(&pagemap, pagemap_fd);
+		pagemap.joins_files = true;
 		pass.pagemap = &pagemap;
 	}
 

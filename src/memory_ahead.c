@@ -29,6 +29,13 @@ struct pss_memory_ahead {
 	struct pss_memory_piece pieces[PIECES_MAX];
 };
 
+// Told with the lock free: else who is woken only runs into it, and sleeps again.
+static void unlock_and_tell(struct pss_memory_ahead *ahead)
+{
+	(void)pthread_mutex_unlock(&ahead->lock);
+	(void)pthread_cond_signal(&ahead->changed);
+}
+
 static bool is_last(const struct pss_memory_piece *piece)
 {
 	return piece->result < 0 && piece->result != -EFAULT;
@@ -54,7 +61,8 @@ static void *read_ahead(void *argument)
 		(void)pthread_mutex_lock(&ahead->lock);
 		ahead->is_reading = !is_last(piece);
 		ahead->read++;
-		(void)pthread_cond_signal(&ahead->changed);
+		unlock_and_tell(ahead);
+		(void)pthread_mutex_lock(&ahead->lock);
 	}
 	(void)pthread_mutex_unlock(&ahead->lock);
 	return NULL;
@@ -114,8 +122,7 @@ void pss_memory_ahead_begin(struct pss_memory_ahead *ahead,
 	ahead->read_next = read;
 	ahead->context = context;
 	ahead->is_reading = true;
-	(void)pthread_cond_signal(&ahead->changed);
-	(void)pthread_mutex_unlock(&ahead->lock);
+	unlock_and_tell(ahead);
 }
 
 struct pss_memory_piece *pss_memory_ahead_take(struct pss_memory_ahead *ahead)
@@ -132,8 +139,7 @@ void pss_memory_ahead_give_back(struct pss_memory_ahead *ahead)
 {
 	(void)pthread_mutex_lock(&ahead->lock);
 	ahead->taken++;
-	(void)pthread_cond_signal(&ahead->changed);
-	(void)pthread_mutex_unlock(&ahead->lock);
+	unlock_and_tell(ahead);
 }
 
 void pss_memory_ahead_end(struct pss_memory_ahead *ahead)
@@ -142,8 +148,7 @@ void pss_memory_ahead_end(struct pss_memory_ahead *ahead)
 		return;
 	(void)pthread_mutex_lock(&ahead->lock);
 	ahead->is_over = true;
-	(void)pthread_cond_signal(&ahead->changed);
-	(void)pthread_mutex_unlock(&ahead->lock);
+	unlock_and_tell(ahead);
 	(void)pthread_join(ahead->thread, NULL);
 	discard(ahead);
 }

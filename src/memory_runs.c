@@ -26,6 +26,7 @@ int pss_memory_runs_begin(struct pss_memory_runs *runs, const struct pss_memory 
 	runs->object_fd = fd;
 	runs->section = memory->section;
 	pss_pagemap_init(&runs->pagemap, memory->pagemap_fd);
+	runs->pagemap.joins_files = source == PSS_MEMORY_RESIDENT;
 	pss_memory_runs_seek(runs, region->start, region->end);
 	return 0;
 }

@@ -65,6 +65,7 @@ void pss_pagemap_init(struct pss_pagemap *pagemap, int pagemap_fd)
 {
 	pagemap->fd = pagemap_fd;
 	pagemap->method = PSS_PAGEMAP_SCAN_GUARD;
+	pagemap->joins_files = false;
 	pagemap->page_size = (uint64_t)sysconf(_SC_PAGESIZE);
 	pss_pagemap_seek(pagemap, 0, 0);
 }
@@ -122,7 +123,8 @@ static int scan(struct pss_pagemap *pagemap)
 		.vec = (uintptr_t)regions,
 		.vec_len = PSS_PAGEMAP_BATCH,
 		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
-		.return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED | PAGE_IS_FILE | PAGE_IS_PFNZERO,
+		.return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED | PAGE_IS_PFNZERO |
+			       (pagemap->joins_files ? 0 : PAGE_IS_FILE),
 	};
 	int count;
 
@@ -190,8 +192,9 @@ static int fetch_entries(struct pss_pagemap *pagemap)
 	for (ssize_t i = 0; i < count; i++, pagemap->position += pagemap->page_size) {
 		if (!holds_something(entries[i]))
 			continue;
-		enum pss_page_kind kind =
-			entries[i] & ENTRY_FILE ? PSS_PAGES_FILE : PSS_PAGES_PRIVATE;
+		enum pss_page_kind kind = entries[i] & ENTRY_FILE && !pagemap->joins_files
+						  ? PSS_PAGES_FILE
+						  : PSS_PAGES_PRIVATE;
 		if (!add_range(pagemap, pagemap->position, pagemap->position + pagemap->page_size,
 			       kind))
 			break; // this page will be the next batch's first

@@ -212,6 +212,24 @@ static void kinds_are_told_apart(void **state)
 	unmap_pages(private, 8);
 }
 
+static void files_are_joined_with_the_rest(void **state)
+{
+	_cleanup_close_ int fd = open_pagemap();
+	char *shared = map_pages(8, MAP_SHARED);
+
+	(void)state;
+	shared[1 * page_size] = 1;
+	for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
+		struct pss_pagemap pagemap;
+
+		begin(&pagemap, fd, methods[i], shared, 8);
+		pagemap.joins_files = true;
+		assert_next(&pagemap, shared, 1, 2, PSS_PAGES_PRIVATE);
+		assert_end(&pagemap);
+	}
+	unmap_pages(shared, 8);
+}
+
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
 #endif
@@ -319,6 +337,7 @@ int main(void)
 		cmocka_unit_test(every_other_page),
 		cmocka_unit_test(ranges_are_cut_to_what_is_sought),
 		cmocka_unit_test(kinds_are_told_apart),
+		cmocka_unit_test(files_are_joined_with_the_rest),
 		cmocka_unit_test(guards_hold_nothing),
 		cmocka_unit_test(huge_reservation_is_skipped),
 		cmocka_unit_test(outside_user_space_is_nothing),
