@@ -182,16 +182,23 @@ def seen_by_spinner(patient, work):
 def suite_peers(bench):
     """The pause of other tools against ours."""
     mib = bench.options.sizes[0]
-    with bench.patient(mib=mib) as patient:
-        for name, command, most in tools(bench):
-            bar = at_least(100) if name == "gcore" else None
-            label = f"pause of {name} / ours, {size_name(mib)}"
+    compare_peers(bench, size_name(mib), tools(bench), at_least(100), mib=mib)
+    # What a fork() copies is page tables: with huge pages there are hardly any.
+    compare_peers(bench, f"{size_name(mib)}, thp", list(tools(bench))[:1], None, mib=mib,
+                  pages="thp")
+
+
+def compare_peers(bench, size, peers, bar, **options):
+    with bench.patient(**options) as patient:
+        for name, command, most in peers:
+            label = f"pause of {name} / ours, {size}"
             try:
                 ours, theirs = paired(
                     min(bench.options.rounds, most),
                     lambda: seen_by_spinner(patient, lambda: bench.capture(patient)),
                     lambda: seen_by_spinner(patient, lambda: run_tool(command, patient)))
-                bench.report.ratio(label, ours, theirs, bar, over="reference")
+                bench.report.ratio(label, ours, theirs, bar if name == "gcore" else None,
+                                   over="reference")
             except Failure as error:
                 bench.report.skip(label, str(error))
 
