@@ -25,6 +25,9 @@ enum {
 	// A thread in D state may never stop. The rest of the target waits for it at most so long,
 	// and it never runs the program's code before it has been let go.
 	BLOCK_DEADLINE_MS = 50,
+	// The signal tells. Who looks besides, and often, takes time from the very thread that is
+	// waited for, where both share a core.
+	WAIT_NS = 5 * 1000 * 1000,
 	WAIT_SLICE_NS = 200 * 1000,
 	SEIZE_TRIES = 5,
 	REGSET_ROOM = 64 * 1024,
@@ -62,20 +65,27 @@ int pss_tracee_set_general(pid_t tid, const struct pss_general *general)
 	return PSS_RET_ERRNO(ptrace(PTRACE_SETREGSET, tid, NT_PRSTATUS, &bytes));
 }
 
-// In the helper process SIGCHLD is blocked, and taking it wakes us at once. In a plain thread of
-// the host it is the host's to take, so that only time wakes us.
-void pss_tracee_pause(void)
+// In the helper process SIGCHLD is blocked, and taking it wakes us at once: time is for who takes
+// it from us. In a plain thread of the host it is the host's to take, so that only time wakes us.
+static void pause_for(uint64_t ns)
 {
+	bool is_helper = syscall(SYS_gettid) == getpid();
+	uint64_t slice = is_helper ? WAIT_NS : WAIT_SLICE_NS;
+	struct timespec time = { .tv_nsec = (long)(ns < slice ? ns : slice) };
 	sigset_t set;
-	struct timespec slice = { .tv_nsec = WAIT_SLICE_NS };
 
-	if (syscall(SYS_gettid) != getpid()) {
-		(void)nanosleep(&slice, NULL);
+	if (!is_helper) {
+		(void)nanosleep(&time, NULL);
 		return;
 	}
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
-	(void)sigtimedwait(&set, NULL, &slice);
+	(void)sigtimedwait(&set, NULL, &time);
+}
+
+void pss_tracee_pause(void)
+{
+	pause_for(WAIT_SLICE_NS);
 }
 
 int pss_tracee_wait(pid_t tid, uint64_t deadline_ns, int *status_ret)
@@ -90,9 +100,10 @@ int pss_tracee_wait(pid_t tid, uint64_t deadline_ns, int *status_ret)
 		}
 		if (pid < 0 && errno != EINTR)
 			return errno == ECHILD ? -ESRCH : -errno;
-		if (pss_clock_ns(CLOCK_MONOTONIC) > deadline_ns)
+		uint64_t now = pss_clock_ns(CLOCK_MONOTONIC);
+		if (now > deadline_ns)
 			return -ETIMEDOUT;
-		pss_tracee_pause();
+		pause_for(deadline_ns - now + 1);
 	}
 }
 
