@@ -1,11 +1,31 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Puts the figures of a run into a page of docs/, between two marks, as Markdown tables."""
+"""Puts the figures of a run into a page, between two marks, as Markdown tables: all, or in short."""
 
 import pathlib
 
 from measure import amount
 
 BEGIN, END = "<!-- figures: made by bench/bench --docs -->", "<!-- end of figures -->"
+BEGIN_SHORT, END_SHORT = ("<!-- in short: made by bench/bench --short -->",
+                          "<!-- end of what is in short -->")
+# What is told in short, and of which figure.
+SHORT = (
+    ("a process of 1 GiB stands still, as its computing thread sees it", "its own `fork()`",
+     "pause, 1 GiB: seen by a computing thread / its fork()"),
+    ("the same, as a thread sees it that writes to memory", "the same in a `fork()`",
+     "pause, 1 GiB: seen by a writing thread / in a fork()"),
+    ("of 4 GiB", "its own `fork()`", "pause, 4 GiB: seen by a computing thread / its fork()"),
+    ("of 1 GiB, with 5,000 threads asleep", "its own `fork()`",
+     "pause, 1 GiB, 5000 asleep: seen by a computing thread / its fork()"),
+    ("of 1 GiB", "gcore, to memory", "pause of gcore / ours, 1 GiB"),
+    ("of 1 GiB in huge pages", "gcore, to memory", "pause of gcore / ours, 1 GiB, thp"),
+    ("a core of 1 GiB to ext4", "the target's own `write()` of it",
+     "core of 1 GiB to ext4, rate / plain write()"),
+    ("a core of 1 GiB to tmpfs", "the target's own `write()` of it",
+     "core of 1 GiB to tmpfs, rate / plain write()"),
+    ("a compressed core of 512 MiB", "`zstd -T2` of the finished one",
+     "core of 512 MiB, zstd 3, rate / zstd -T2 of it"),
+)
 MET = {None: "", True: "met", False: "**not met**"}
 
 
@@ -82,11 +102,30 @@ def body(held):
             yield from part(held)
 
 
-def write(held, path):
+def short(held):
+    told = {figure["name"]: figure for figure in held["figures"]}
+    yield from markdown(
+        ("what", "takes", "beside", "which takes", "ratio (of rates, for cores), quartiles"),
+        [(what, amount(told[name]["ours"], told[name]["unit"]), beside,
+          amount(told[name]["reference"], told[name]["unit"]),
+          f"{told[name]['ratio']:.3g}, {spread(told[name])}")
+         for what, beside, name in SHORT if name in told])
+    yield machine_line(held)
+
+
+def put(path, begin, end, lines):
     page = pathlib.Path(path)
-    before, found, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, also, after = rest.partition(END)
+    before, found, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, also, after = rest.partition(end)
     if not found or not also:
-        raise SystemExit(f"bench: {path} has no place for figures: {BEGIN} ... {END}")
-    text = "\n".join(body(held)).rstrip()
-    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+        raise SystemExit(f"bench: {path} has no place for figures: {begin} ... {end}")
+    text = "\n".join(lines).rstrip()
+    page.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
+
+
+def write(held, path):
+    put(path, BEGIN, END, body(held))
+
+
+def write_short(held, path):
+    put(path, BEGIN_SHORT, END_SHORT, short(held))
