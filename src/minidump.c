@@ -55,6 +55,10 @@ enum {
 	USER_STREAMS_MOST = 4096,
 };
 
+// What the tables may take: more than any snapshot needs that was made by a capture. One that
+// somebody made up may have each of its records lead to the same long text.
+#define TABLES_LEAST      (UINT64_C(16) << 20)
+#define TABLES_PER_BYTE   16
 #define TICKS_PER_SECOND  UINT64_C(10000000)
 #define TICKS_BEFORE_1970 UINT64_C(116444736000000000)
 
@@ -174,12 +178,28 @@ static void put_header(struct pss_minidump *dump, uint32_t count)
 	pss_minidump_layout_set(&dump->layout, 0, &header, sizeof header);
 }
 
+// Before anything is laid out: what it can come to, judged by what there is to tell.
+static uint64_t tables_most(const struct pss_minidump *dump)
+{
+	const MINIDUMP_USER_STREAM_INFORMATION *user = dump->options->user_streams;
+	const struct pss_minidump_plan *plan = &dump->plan;
+	uint64_t ranges = (uint64_t)plan->near.count + plan->far.count;
+	uint64_t most = TABLES_LEAST + TABLES_PER_BYTE * (uint64_t)dump->section->size;
+
+	most += ranges *
+		(sizeof(MINIDUMP_MEMORY_DESCRIPTOR) + sizeof(MINIDUMP_MEMORY_DESCRIPTOR64));
+	for (ULONG i = 0; user && i < user->UserStreamCount; i++)
+		most += user->UserStreamArray[i].BufferSize;
+	return most < PSS_MINIDUMP_LAYOUT_MOST ? most : PSS_MINIDUMP_LAYOUT_MOST;
+}
+
 // Everything before the memory, with the positions of what lies in the memory.
 static int lay_out(struct pss_minidump *dump, uint32_t *count_ret)
 {
 	const MINIDUMP_USER_STREAM_INFORMATION *user = dump->options->user_streams;
 	uint32_t room = STREAMS_MOST + (user ? user->UserStreamCount : 0), count = 0;
 
+	dump->layout.most = tables_most(dump);
 	(void)pss_minidump_layout_put(&dump->layout, NULL, directory_at(room));
 	int r = put_streams(dump, &count);
 	if (r < 0)

@@ -8,9 +8,6 @@
 #include "base/checked.h"
 #include "utf.h"
 
-// More than any process has of threads, modules, descriptors and mappings.
-#define SIZE_MOST (UINT64_C(1) << 30)
-
 void pss_minidump_layout_deinit(struct pss_minidump_layout *layout)
 {
 	pss_buf_deinit(&layout->bytes);
@@ -22,7 +19,7 @@ static RVA put(struct pss_minidump_layout *layout, const void *bytes, size_t siz
 	if (layout->error < 0)
 		return 0;
 	layout->error = pss_buf_align(&layout->bytes, alignment);
-	if (layout->error == 0 && size > SIZE_MOST - layout->bytes.size)
+	if (layout->error == 0 && !pss_in_range(layout->bytes.size, size, layout->most))
 		layout->error = -EFBIG;
 	RVA at = (RVA)layout->bytes.size;
 	if (layout->error == 0)
@@ -46,8 +43,20 @@ void pss_minidump_layout_add(struct pss_minidump_layout *layout, const void *byt
 	(void)put(layout, bytes, size, 1);
 }
 
+// Of a text that is too long what comes before the character that does not fit.
+static size_t cut(const char *text, size_t size)
+{
+	if (size <= PSS_MINIDUMP_TEXT_MOST)
+		return size;
+	size = PSS_MINIDUMP_TEXT_MOST;
+	while (size > 0 && ((uint8_t)text[size] & 0xc0) == 0x80)
+		size--;
+	return size;
+}
+
 RVA pss_minidump_layout_put_text(struct pss_minidump_layout *layout, const char *text, size_t size)
 {
+	size = cut(text, size);
 	size_t units = pss_utf_to_utf16(text, size, NULL, 0);
 	const MINIDUMP_STRING head = { .Length = (ULONG32)(units * sizeof(WCHAR)) };
 	RVA at = pss_minidump_layout_put(layout, &head, sizeof head);

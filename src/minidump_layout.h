@@ -15,10 +15,17 @@
 struct pss_minidump_layout {
 	struct pss_buf bytes;  /**< the file from its beginning */
 	struct pss_buf fixups; /**< RVA: fields that hold positions relative to the memory */
+	uint64_t most;         /**< bytes; lowered by who knows better */
 	int error;             /**< 0, -ENOMEM, -EFBIG */
 };
 
-#define PSS_MINIDUMP_LAYOUT_EMPTY ((struct pss_minidump_layout){ .error = 0 })
+/** More than any process has of threads, modules, descriptors and mappings. */
+#define PSS_MINIDUMP_LAYOUT_MOST (UINT64_C(1) << 30)
+
+/** What is taken of a text: no path is longer. */
+enum { PSS_MINIDUMP_TEXT_MOST = 4096 };
+
+#define PSS_MINIDUMP_LAYOUT_EMPTY ((struct pss_minidump_layout){ .most = PSS_MINIDUMP_LAYOUT_MOST })
 
 void pss_minidump_layout_deinit(struct pss_minidump_layout *layout);
 
@@ -34,7 +41,7 @@ RVA pss_minidump_layout_put_aligned(struct pss_minidump_layout *layout, const vo
 /** Appends @size bytes straight after what is there. */
 void pss_minidump_layout_add(struct pss_minidump_layout *layout, const void *bytes, size_t size);
 
-/** Appends a MINIDUMP_STRING of @size bytes of UTF-8. Returns where it lies. */
+/** Appends a MINIDUMP_STRING of @size bytes of UTF-8, or what is taken of them. Returns where. */
 RVA pss_minidump_layout_put_text(struct pss_minidump_layout *layout, const char *text, size_t size);
 
 /** Overwrites @size bytes at @rva, which have been put. */

@@ -16,7 +16,10 @@
 
 enum {
 	LINE_ROOM = 256,
-	OBJECTS_MOST = 4096, // a list that is damaged may be a ring
+	COMM_MOST = 64,
+	OBJECTS_MOST = 4096,                 // a list that is damaged may be a ring,
+	OBJECT_NAMES_MOST = 4 * 1024 * 1024, // or lead to what is no name
+	ENVIRON_MOST = 8 * 1024 * 1024,      // the kernel gives no program more
 	NAME_ROOM = 4096,
 	DYNAMIC_MOST = 512,
 };
@@ -59,6 +62,35 @@ __attribute__((format(printf, 2, 3))) static void add_line(struct pss_minidump *
 				size < LINE_ROOM ? (size_t)size : LINE_ROOM - 1);
 }
 
+// What a line of text cannot hold as it is, and what the kernel writes in its place.
+struct escape {
+	char byte;
+	const char *text;
+};
+
+static const struct escape comm_escapes[] = { { '\n', "\\n" }, { '\\', "\\\\" }, { 0 } };
+static const struct escape path_escapes[] = { { '\n', "\\012" }, { 0 } };
+
+// A name within a line: a line is a line.
+static void add_name(struct pss_minidump *dump, const char *name, size_t size,
+		     const struct escape *escapes)
+{
+	size_t done = 0;
+
+	for (size_t i = 0; i < size; i++) {
+		const struct escape *escape = escapes;
+
+		while (escape->text && escape->byte != name[i])
+			escape++;
+		if (!escape->text)
+			continue;
+		pss_minidump_layout_add(&dump->layout, name + done, i - done);
+		pss_minidump_layout_add(&dump->layout, escape->text, strlen(escape->text));
+		done = i + 1;
+	}
+	pss_minidump_layout_add(&dump->layout, name + done, size - done);
+}
+
 // Begins a stream of text, to be closed by end_text().
 static RVA begin_text(struct pss_minidump *dump)
 {
@@ -89,9 +121,10 @@ int pss_minidump_put_proc_status(struct pss_minidump *dump)
 
 	if (pss_section_bytes(dump->section, process->comm, &name) < 0)
 		return -EBADMSG;
-	add_line(dump, "Name:\t%.*s\n", (int)(process->comm.size < 64 ? process->comm.size : 64),
-		 (const char *)name);
-	add_line(dump, "State:\t%c\n", process->state ? (int)process->state : '?');
+	add_line(dump, "Name:\t");
+	add_name(dump, name, process->comm.size < COMM_MOST ? process->comm.size : COMM_MOST,
+		 comm_escapes);
+	add_line(dump, "\nState:\t%c\n", process->state ? (int)process->state : '?');
 	add_line(dump, "Tgid:\t%d\nPid:\t%d\nPPid:\t%d\nTracerPid:\t0\n", process->pid,
 		 process->pid, process->parent_pid);
 	add_line(dump, "Uid:\t%u\nGid:\t%u\n", process->uid, process->gid);
@@ -118,30 +151,17 @@ int pss_minidump_put_cmd_line(struct pss_minidump *dump)
 	return put_stream(dump, bytes, line.size);
 }
 
-// The clone's is the target's: it has the same memory, and the kernel knows the place by itself.
-int pss_minidump_put_environ(struct pss_minidump *dump)
-{
-	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
-
-	if (pss_procfs_read(dump->memory->dir_fd, "environ", &text) < 0)
-		return -ENOENT;
-	return put_stream(dump, text.data, text.size);
-}
-
-// What asks for memory at large, or for what Windows keeps the environment in, asks for it, too.
-static const uint64_t environment_types =
-	MiniDumpWithFullMemory | MiniDumpWithPrivateReadWriteMemory | MiniDumpWithProcessThreadData;
-
 // Fields of /proc/PID/stat, counted from the state, which is the third and follows the name.
 enum { STATE_FIELD = 3, ENV_START_FIELD = 50, ENV_END_FIELD = 51 };
 
-int pss_minidump_hide_environment(struct pss_minidump *dump)
+// Where the environment lies. The clone's is the target's: it has the same memory, and the kernel
+// knows the place by itself. -EACCES: it is shown to others only.
+static int find_environment(const struct pss_minidump *dump, uint64_t *start_ret, uint64_t *end_ret)
 {
 	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
 	unsigned field = STATE_FIELD;
+	uint64_t start = 0, end = 0;
 
-	if (dump->options->has_environment || pss_minidump_has(dump, environment_types))
-		return 0;
 	int r = pss_procfs_read(dump->memory->dir_fd, "stat", &text);
 	if (r == 0)
 		r = pss_buf_append(&text, "", 1);
@@ -150,12 +170,43 @@ int pss_minidump_hide_environment(struct pss_minidump *dump)
 	const char *next = strrchr((const char *)text.data, ')');
 	for (next = next ? strchr(next, ' ') : NULL; next; next = strchr(next + 1, ' '), field++) {
 		if (field == ENV_START_FIELD)
-			dump->hidden_start = strtoull(next, NULL, 10);
+			start = strtoull(next, NULL, 10);
 		if (field == ENV_END_FIELD)
-			dump->hidden_end = strtoull(next, NULL, 10);
+			end = strtoull(next, NULL, 10);
 	}
-	// Zeroes are shown to who may not see addresses: what cannot be found cannot be hidden.
-	return dump->hidden_end ? 0 : -EACCES;
+	if (end == 0)
+		return -EACCES;
+	*start_ret = start;
+	*end_ret = end;
+	return 0;
+}
+
+int pss_minidump_put_environ(struct pss_minidump *dump)
+{
+	_cleanup_buf_ struct pss_buf text = PSS_BUF_EMPTY;
+	uint64_t start, end;
+	size_t done = 0;
+
+	if (find_environment(dump, &start, &end) < 0 || start >= end)
+		return -ENOENT;
+	// Whoever may say where it ends may say anything.
+	size_t size = end - start < ENVIRON_MOST ? end - start : ENVIRON_MOST;
+	int r = pss_buf_reserve(&text, size);
+	if (r == 0)
+		r = pss_minidump_read(dump, start, text.data, size, &done);
+	return r < 0 && r != -EFAULT ? r : put_stream(dump, text.data, done);
+}
+
+// What asks for memory at large, or for what Windows keeps the environment in, asks for it, too.
+static const uint64_t environment_types =
+	MiniDumpWithFullMemory | MiniDumpWithPrivateReadWriteMemory | MiniDumpWithProcessThreadData;
+
+int pss_minidump_hide_environment(struct pss_minidump *dump)
+{
+	if (dump->options->has_environment || pss_minidump_has(dump, environment_types))
+		return 0;
+	// What cannot be found cannot be hidden.
+	return find_environment(dump, &dump->hidden_start, &dump->hidden_end);
 }
 
 int pss_minidump_put_auxv(struct pss_minidump *dump)
@@ -184,18 +235,11 @@ int pss_minidump_put_maps(struct pss_minidump *dump)
 			 region->flags & PSS_REGION_SHARED ? 's' : 'p',
 			 (unsigned long long)region->file_offset, region->device_major,
 			 region->device_minor, (unsigned long long)region->inode);
-		if (region->path.size > 0)
+		size_t size = region->path.size < PSS_MINIDUMP_TEXT_MOST ? region->path.size
+									 : PSS_MINIDUMP_TEXT_MOST;
+		if (size > 0)
 			add_line(dump, " ");
-		// A line is a line: the kernel writes a newline in a name as an escape.
-		for (const char *next = path, *end = next + region->path.size; next < end;) {
-			const char *newline = memchr(next, '\n', (size_t)(end - next));
-			const char *stop = newline ? newline : end;
-
-			pss_minidump_layout_add(&dump->layout, next, (size_t)(stop - next));
-			if (newline)
-				add_line(dump, "\\012");
-			next = newline ? newline + 1 : end;
-		}
+		add_name(dump, path, size, path_escapes);
 		add_line(dump, "\n");
 	}
 	return end_text(dump, at);
@@ -220,13 +264,14 @@ static size_t get_text(struct pss_minidump *dump, uint64_t address, char text[NA
 
 static int gather_objects(struct pss_minidump *dump, uint64_t address, struct pss_buf *objects)
 {
+	size_t most = dump->layout.bytes.size + OBJECT_NAMES_MOST;
 	uint32_t count = 0;
 	int r = 0;
 
 	for (struct link_map map; r == 0 && address != 0 && count < OBJECTS_MOST; count++) {
 		char name[NAME_ROOM];
 
-		if (!get(dump, address, &map, sizeof map))
+		if (dump->layout.bytes.size > most || !get(dump, address, &map, sizeof map))
 			break;
 		size_t size = get_text(dump, (uintptr_t)map.l_name, name);
 		// All of it: what lies between goes out as well.

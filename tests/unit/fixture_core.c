@@ -31,6 +31,7 @@ void core_setup(struct core_fixture *fixture, size_t size)
 			     .uid = 1000,
 			     .coredump_filter = FILTER_DEFAULT,
 			     .capture_time = 133500000000000000 },
+		.comm = "target",
 		.memory = PSS_MEMORY_EMPTY,
 		.options = { .choice.filter = UINT64_MAX },
 		.section_fd = -EBADF,
@@ -113,7 +114,9 @@ static void add_process(struct core_fixture *fixture)
 	static const char arguments[] = "/usr/bin/target\0--option\0value\0";
 	struct pss_section_builder *builder = &fixture->builder;
 
-	assert_int_equal(pss_section_add_bytes(builder, "target", 6, &fixture->process.comm), 0);
+	assert_int_equal(pss_section_add_bytes(builder, fixture->comm, strlen(fixture->comm),
+					       &fixture->process.comm),
+			 0);
 	assert_int_equal(pss_section_add_bytes(builder, arguments, sizeof arguments - 1,
 					       &fixture->process.command_line),
 			 0);

@@ -29,6 +29,7 @@ struct core_fixture {
 	size_t size;
 	struct pss_section_builder builder;
 	struct pss_process_record process;
+	const char *comm;
 	struct pss_section section;
 	struct pss_memory memory;
 	struct pss_elfcore_options options;

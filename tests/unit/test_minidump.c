@@ -7,7 +7,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -16,15 +15,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "fixture_core.h"
-#include "minidump.h"
+#include "fixture_minidump.h"
 #include "minidump_layout.h"
 #include "minidump_ranges.h"
-#include "minidump_reader.h"
 
 #define GIB (UINT64_C(1) << 30)
-
-static struct pss_minidump_ask nobody = { .ignores_holes = true };
 
 static struct pss_memory_segment range(uint64_t start, uint64_t end, uint32_t region)
 {
@@ -133,84 +128,6 @@ static void test_texts_are_UTF16_with_their_size_and_a_terminator(void **state)
 
 // --- whole dumps
 
-static void add_thread(struct core_fixture *fixture, int tid, uint64_t stack_pointer)
-{
-	uint8_t general[GENERAL_SIZE];
-	struct pss_thread_record thread = {
-		.tid = tid,
-		.flags = PSS_THREAD_HAS_REGISTERS,
-		.stack_pointer = stack_pointer,
-		.registers_offset = pss_section_registers_end(&fixture->builder),
-	};
-
-	memset(general, tid, sizeof general);
-	assert_int_equal(
-		pss_section_add_regset(&fixture->builder, NT_PRSTATUS, general, sizeof general), 0);
-	thread.registers_size =
-		pss_section_registers_end(&fixture->builder) - thread.registers_offset;
-	assert_int_equal(
-		pss_section_add(&fixture->builder, PSS_PART_THREADS, &thread, sizeof thread), 0);
-}
-
-static void add_region(struct core_fixture *fixture, uint64_t start, uint64_t end)
-{
-	core_add_region(fixture,
-			(struct pss_region_record){ .start = core_address(fixture, start),
-						    .end = core_address(fixture, end) },
-			NULL);
-}
-
-static int write_to(struct core_fixture *fixture, int fd, uint64_t type,
-		    struct pss_minidump_result *ret)
-{
-	_cleanup_sink_ struct pss_sink sink = PSS_SINK_EMPTY;
-	const struct pss_sink_options plain = { 0 };
-	const struct pss_minidump_options options = { .type = type, .ask = &nobody };
-
-	fixture->diag = (struct pss_diag){ 0 };
-	assert_int_equal(pss_sink_open(fd, &plain, &fixture->diag, &sink), 0);
-	return pss_minidump_write(&fixture->section, &fixture->memory, &options, &sink,
-				  &fixture->diag, ret);
-}
-
-// A dump that must come about, checked and mapped.
-static struct minidump write_dump(struct core_fixture *fixture, uint64_t type,
-				  struct pss_minidump_result *ret)
-{
-	_cleanup_close_ int fd = core_temporary_file();
-	struct minidump dump = { 0 };
-
-	if (write_to(fixture, fd, type, ret) < 0)
-		fail_msg("%s", fixture->diag.text);
-	dump.size = ret->file_size;
-	assert_int_equal(lseek(fd, 0, SEEK_END), dump.size);
-	dump.bytes = mmap(NULL, dump.size, PROT_READ, MAP_PRIVATE, fd, 0);
-	assert_ptr_not_equal(dump.bytes, MAP_FAILED);
-	if (!minidump_check(&dump))
-		fail_msg("%s", dump.fault);
-	return dump;
-}
-
-static void forget(const struct minidump *dump)
-{
-	assert_int_equal(munmap((void *)(uintptr_t)dump->bytes, dump->size), 0);
-}
-
-static void assert_memory(const struct core_fixture *fixture, const struct minidump *dump,
-			  uint64_t offset, size_t size)
-{
-	const void *bytes = minidump_memory(dump, core_address(fixture, offset), size);
-
-	assert_non_null(bytes);
-	assert_memory_equal(bytes, fixture->area + offset, size);
-}
-
-static bool is_there(const struct core_fixture *fixture, const struct minidump *dump,
-		     uint64_t offset)
-{
-	return minidump_memory(dump, core_address(fixture, offset), 1) != NULL;
-}
-
 static void test_a_normal_dump_has_stacks_from_the_pointer_up_and_nothing_else(void **state)
 {
 	struct core_fixture fixture;
@@ -219,19 +136,20 @@ static void test_a_normal_dump_has_stacks_from_the_pointer_up_and_nothing_else(v
 	(void)state;
 	core_setup(&fixture, 8 * MIB);
 	memset(fixture.area, 1, 8 * MIB);
-	add_region(&fixture, 0, 2 * MIB);
-	add_region(&fixture, 4 * MIB, 6 * MIB);
-	add_thread(&fixture, PID, core_address(&fixture, MIB + 1000));
-	add_thread(&fixture, TID, core_address(&fixture, 2 * MIB - 8)); // in the same mapping
+	minidump_add_region(&fixture, 0, 2 * MIB);
+	minidump_add_region(&fixture, 4 * MIB, 6 * MIB);
+	minidump_add_thread(&fixture, PID, core_address(&fixture, MIB + 1000));
+	minidump_add_thread(&fixture, TID,
+			    core_address(&fixture, 2 * MIB - 8)); // in the same mapping
 	core_seal(&fixture);
-	struct minidump dump = write_dump(&fixture, MiniDumpNormal, &result);
+	struct minidump dump = minidump_write(&fixture, MiniDumpNormal, &result);
 	assert_int_equal(result.threads, 2);
 	assert_int_equal(result.ranges, 1);
-	assert_memory(&fixture, &dump, MIB, MIB);
-	assert_false(is_there(&fixture, &dump, MIB - 1));
-	assert_false(is_there(&fixture, &dump, 4 * MIB));
+	minidump_assert_memory(&fixture, &dump, MIB, MIB);
+	assert_false(minidump_has_byte(&fixture, &dump, MIB - 1));
+	assert_false(minidump_has_byte(&fixture, &dump, 4 * MIB));
 	assert_null(minidump_stream(&dump, Memory64ListStream, NULL));
-	forget(&dump);
+	minidump_forget(&dump);
 	core_teardown(&fixture);
 }
 
@@ -243,17 +161,17 @@ static void test_pages_that_stacks_point_to_are_there_if_asked_for(void **state)
 	(void)state;
 	core_setup(&fixture, 8 * MIB);
 	memset(fixture.area, 1, 8 * MIB);
-	add_region(&fixture, 0, MIB);
-	add_region(&fixture, 4 * MIB, 6 * MIB);
-	add_thread(&fixture, PID, core_address(&fixture, MIB - 4096));
+	minidump_add_region(&fixture, 0, MIB);
+	minidump_add_region(&fixture, 4 * MIB, 6 * MIB);
+	minidump_add_thread(&fixture, PID, core_address(&fixture, MIB - 4096));
 	uint64_t address = core_address(&fixture, 5 * MIB + 2000);
 	memcpy(fixture.area + MIB - 512, &address, sizeof address);
 	core_seal(&fixture);
 	struct minidump dump =
-		write_dump(&fixture, MiniDumpWithIndirectlyReferencedMemory, &result);
-	assert_memory(&fixture, &dump, 5 * MIB, PAGE);
-	assert_false(is_there(&fixture, &dump, 5 * MIB + PAGE));
-	forget(&dump);
+		minidump_write(&fixture, MiniDumpWithIndirectlyReferencedMemory, &result);
+	minidump_assert_memory(&fixture, &dump, 5 * MIB, PAGE);
+	assert_false(minidump_has_byte(&fixture, &dump, 5 * MIB + PAGE));
+	minidump_forget(&dump);
 	core_teardown(&fixture);
 }
 
@@ -268,11 +186,12 @@ static void test_memory_that_32_bits_cannot_place_goes_into_the_other_list(void 
 	for (uint64_t at = MIB; at < 5 * GIB; at += MIB - PAGE)
 		fixture.area[at] = (uint8_t)(at / MIB + 1);
 	memset(fixture.area, 7, MIB);
-	add_region(&fixture, 0, MIB);
-	add_region(&fixture, MIB, 5 * GIB);
-	add_thread(&fixture, PID, core_address(&fixture, MIB - 8 * PAGE));
+	minidump_add_region(&fixture, 0, MIB);
+	minidump_add_region(&fixture, MIB, 5 * GIB);
+	minidump_add_thread(&fixture, PID, core_address(&fixture, MIB - 8 * PAGE));
 	core_seal(&fixture);
-	struct minidump dump = write_dump(&fixture, MiniDumpWithPrivateReadWriteMemory, &result);
+	struct minidump dump =
+		minidump_write(&fixture, MiniDumpWithPrivateReadWriteMemory, &result);
 	assert_non_null(minidump_stream(&dump, Memory64ListStream, NULL));
 	assert_true(dump.size > 4 * GIB);
 	const MINIDUMP_THREAD *thread = minidump_thread(&dump, 0);
@@ -280,8 +199,8 @@ static void test_memory_that_32_bits_cannot_place_goes_into_the_other_list(void 
 	assert_memory_equal(dump.bytes + thread->Stack.Memory.Rva, fixture.area + MIB - 9 * PAGE,
 			    9 * PAGE);
 	uint64_t last = MIB + (5 * GIB - 1 - MIB) / (MIB - PAGE) * (MIB - PAGE);
-	assert_memory(&fixture, &dump, last, 1);
-	forget(&dump);
+	minidump_assert_memory(&fixture, &dump, last, 1);
+	minidump_forget(&dump);
 	core_teardown(&fixture);
 }
 
@@ -294,11 +213,11 @@ static void test_more_stacks_than_32_bits_can_place_are_refused(void **state)
 	(void)state;
 	core_setup(&fixture, 4 * GIB);
 	for (uint64_t i = 0; i < 200; i++) {
-		add_region(&fixture, i * 20 * MIB, (i + 1) * 20 * MIB);
-		add_thread(&fixture, (int)(PID + i), core_address(&fixture, i * 20 * MIB));
+		minidump_add_region(&fixture, i * 20 * MIB, (i + 1) * 20 * MIB);
+		minidump_add_thread(&fixture, (int)(PID + i), core_address(&fixture, i * 20 * MIB));
 	}
 	core_seal(&fixture);
-	assert_int_equal(write_to(&fixture, fd, MiniDumpNormal, &result), -EFBIG);
+	assert_int_equal(minidump_write_to(&fixture, fd, MiniDumpNormal, &result), -EFBIG);
 	assert_int_equal(lseek(fd, 0, SEEK_END), 0);
 	core_teardown(&fixture);
 }
@@ -330,20 +249,20 @@ static void test_a_pipe_gets_the_same_bytes_as_a_file(void **state)
 
 	(void)state;
 	core_setup_mixed(&fixture);
-	struct minidump dump = write_dump(&fixture, MiniDumpWithFullMemory, &result);
+	struct minidump dump = minidump_write(&fixture, MiniDumpWithFullMemory, &result);
 	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
 	drain.fd = ends[0];
 	drain.bytes = malloc(drain.room);
 	assert_non_null(drain.bytes);
 	assert_int_equal(pthread_create(&reader, NULL, drain_pipe, &drain), 0);
-	assert_int_equal(write_to(&fixture, ends[1], MiniDumpWithFullMemory, &result), 0);
+	assert_int_equal(minidump_write_to(&fixture, ends[1], MiniDumpWithFullMemory, &result), 0);
 	close(ends[1]);
 	assert_int_equal(pthread_join(reader, NULL), 0);
 	close(ends[0]);
 	assert_int_equal(drain.size, dump.size);
 	assert_memory_equal(drain.bytes, dump.bytes, dump.size);
 	free(drain.bytes);
-	forget(&dump);
+	minidump_forget(&dump);
 	core_teardown(&fixture);
 }
 
@@ -355,11 +274,11 @@ static void test_a_full_disk_is_an_error_and_so_is_a_section_without_mappings(vo
 
 	(void)state;
 	core_setup_mixed(&fixture);
-	assert_int_equal(write_to(&fixture, full, MiniDumpNormal, &result), -ENOSPC);
+	assert_int_equal(minidump_write_to(&fixture, full, MiniDumpNormal, &result), -ENOSPC);
 	core_teardown(&fixture);
 	core_setup(&fixture, MIB);
 	core_seal(&fixture);
-	assert_int_equal(write_to(&fixture, full, MiniDumpNormal, &result), -ENOENT);
+	assert_int_equal(minidump_write_to(&fixture, full, MiniDumpNormal, &result), -ENOENT);
 	core_teardown(&fixture);
 }
 
