@@ -131,57 +131,75 @@ int pss_minidump_ask_io_finish(struct pss_minidump_ask *ask)
 	return status == S_OK ? 0 : end_with(ask, status, -EIO);
 }
 
-bool pss_minidump_ask_thread(struct pss_minidump_ask *ask,
-			     const MINIDUMP_THREAD_EX_CALLBACK *thread, ULONG *flags)
+// One of the questions about a thread or a module: what is told of it, and what FALSE does.
+struct subject {
+	ULONG type;
+	const void *about; // as it stands in the input
+	size_t size;
+	bool may_be_unknown; // FALSE says no more than that the callback does not know the question
+};
+
+// All the members are alike: what is told begins at one place, the flags are at one.
+_Static_assert(offsetof(MINIDUMP_CALLBACK_INPUT, Module) ==
+			       offsetof(MINIDUMP_CALLBACK_INPUT, ThreadEx) &&
+		       offsetof(MINIDUMP_CALLBACK_INPUT, IncludeModule) ==
+			       offsetof(MINIDUMP_CALLBACK_INPUT, IncludeThread) &&
+		       offsetof(MINIDUMP_CALLBACK_INPUT, Module) ==
+			       offsetof(MINIDUMP_CALLBACK_INPUT, IncludeThread),
+	       "a union");
+_Static_assert(offsetof(MINIDUMP_CALLBACK_OUTPUT, ModuleWriteFlags) ==
+		       offsetof(MINIDUMP_CALLBACK_OUTPUT, ThreadWriteFlags),
+	       "a union");
+
+// Asks one question after the other; each answer may take from @flags. False: it stays out.
+static bool ask_flags(struct pss_minidump_ask *ask, const struct subject *subjects, size_t count,
+		      ULONG *flags)
 {
-	static const ULONG types[] = { ThreadCallback, ThreadExCallback };
 	MINIDUMP_CALLBACK_INPUT input;
 	MINIDUMP_CALLBACK_OUTPUT output;
 
-	if (!ask->callback)
-		return true;
-	memset(&input, 0, sizeof input);
-	memset(&output, 0, sizeof output);
-	input.IncludeThread.ThreadId = thread->ThreadId;
-	output.ThreadWriteFlags = *flags;
-	if (!ask_one(ask, IncludeThreadCallback, &input, &output))
-		return false;
-	*flags &= output.ThreadWriteFlags;
-	for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+	for (size_t i = 0; i < count; i++) {
 		memset(&input, 0, sizeof input);
-		memcpy(&input.ThreadEx, thread, sizeof *thread);
-		output.ThreadWriteFlags = *flags;
-		if (ask_one(ask, types[i], &input, &output))
-			*flags &= output.ThreadWriteFlags;
-		// To the other a callback written for x86 says FALSE, for it was never asked that.
-		else if (types[i] == ThreadCallback)
+		memset(&output, 0, sizeof output);
+		memcpy((uint8_t *)&input + offsetof(MINIDUMP_CALLBACK_INPUT, Module),
+		       subjects[i].about, subjects[i].size);
+		output.ModuleWriteFlags = *flags;
+		if (ask_one(ask, subjects[i].type, &input, &output))
+			*flags &= output.ModuleWriteFlags;
+		else if (!subjects[i].may_be_unknown)
 			return false;
 	}
-	return *flags & ThreadWriteThread;
+	return true;
+}
+
+bool pss_minidump_ask_thread(struct pss_minidump_ask *ask,
+			     const MINIDUMP_THREAD_EX_CALLBACK *thread, ULONG *flags)
+{
+	const MINIDUMP_INCLUDE_THREAD_CALLBACK include = { .ThreadId = thread->ThreadId };
+	const struct subject subjects[] = {
+		{ IncludeThreadCallback, &include, sizeof include, false },
+		{ ThreadCallback, thread, sizeof *thread, false },
+		// A callback written for x86 says FALSE: it was never asked that.
+		{ ThreadExCallback, thread, sizeof *thread, true },
+	};
+
+	return !ask->callback ||
+	       (ask_flags(ask, subjects, sizeof subjects / sizeof subjects[0], flags) &&
+		*flags & ThreadWriteThread);
 }
 
 bool pss_minidump_ask_module(struct pss_minidump_ask *ask, const MINIDUMP_MODULE_CALLBACK *module,
 			     ULONG *flags)
 {
-	MINIDUMP_CALLBACK_INPUT input;
-	MINIDUMP_CALLBACK_OUTPUT output;
+	const MINIDUMP_INCLUDE_MODULE_CALLBACK include = { .BaseOfImage = module->BaseOfImage };
+	const struct subject subjects[] = {
+		{ IncludeModuleCallback, &include, sizeof include, false },
+		{ ModuleCallback, module, sizeof *module, false },
+	};
 
-	if (!ask->callback)
-		return true;
-	memset(&input, 0, sizeof input);
-	memset(&output, 0, sizeof output);
-	input.IncludeModule.BaseOfImage = module->BaseOfImage;
-	output.ModuleWriteFlags = *flags;
-	if (!ask_one(ask, IncludeModuleCallback, &input, &output))
-		return false;
-	*flags &= output.ModuleWriteFlags;
-	memset(&input, 0, sizeof input);
-	memcpy(&input.Module, module, sizeof *module);
-	output.ModuleWriteFlags = *flags;
-	if (!ask_one(ask, ModuleCallback, &input, &output))
-		return false;
-	*flags &= output.ModuleWriteFlags;
-	return *flags & ModuleWriteModule;
+	return !ask->callback ||
+	       (ask_flags(ask, subjects, sizeof subjects / sizeof subjects[0], flags) &&
+		*flags & ModuleWriteModule);
 }
 
 static bool ask_range(struct pss_minidump_ask *ask, ULONG type, uint64_t *base_ret,
