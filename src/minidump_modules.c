@@ -107,6 +107,25 @@ static int add_mapping(struct pss_minidump *dump, const struct pss_region_record
 	return r;
 }
 
+// What its file says of an object's size may be nonsense; what is mapped is so. Nor does one object
+// reach into the next: readers refuse such a list, or look for addresses in the wrong one.
+static void settle_sizes(struct pss_minidump *dump)
+{
+	for (uint32_t i = 0; i < dump->module_count; i++) {
+		struct pss_minidump_module *module = pss_minidump_module_at(dump, i);
+		uint64_t next = i + 1 < dump->module_count
+					? pss_minidump_module_at(dump, i + 1)->base
+					: UINT64_MAX;
+		uint64_t size = module->size;
+
+		if (size == 0 || size > INT32_MAX)
+			size = module->end - module->base;
+		if (size > next - module->base)
+			size = next - module->base;
+		module->size = size > INT32_MAX ? INT32_MAX : (uint32_t)size;
+	}
+}
+
 static void put_program_first(struct pss_minidump *dump)
 {
 	uint64_t headers = find_auxv(dump->section, AT_PHDR);
@@ -190,11 +209,6 @@ static void ask_all(struct pss_minidump *dump)
 		struct pss_minidump_module module = *pss_minidump_module_at(dump, i);
 
 		module.flags = flags;
-		// What its file says may be nonsense; what is mapped is so.
-		if (module.size == 0 || module.size > INT32_MAX)
-			module.size = module.end - module.base > INT32_MAX
-					      ? INT32_MAX
-					      : (uint32_t)(module.end - module.base);
 		if (ask(dump, &module))
 			*pss_minidump_module_at(dump, kept++) = module;
 	}
@@ -213,6 +227,7 @@ int pss_minidump_modules_choose(struct pss_minidump *dump)
 		if (r < 0)
 			return r;
 	}
+	settle_sizes(dump);
 	put_program_first(dump);
 	ask_all(dump);
 	return 0;

@@ -222,6 +222,36 @@ static void test_more_stacks_than_32_bits_can_place_are_refused(void **state)
 	core_teardown(&fixture);
 }
 
+static void test_an_object_ends_where_the_next_begins_whatever_its_file_says(void **state)
+{
+	static const uint32_t said[] = { 64 * MIB, 0, 3 * PAGE };
+	struct core_fixture fixture;
+	struct pss_minidump_result result;
+
+	(void)state;
+	core_setup(&fixture, 8 * MIB);
+	for (uint64_t i = 0; i < 3; i++) {
+		uint64_t start = core_address(&fixture, i * 16 * PAGE);
+
+		core_add_region(&fixture,
+				(struct pss_region_record){ .start = start,
+							    .end = start + PAGE,
+							    .kind = PSS_REGION_IMAGE,
+							    .allocation_base = start,
+							    .image_size = said[i],
+							    .build_id = { .size = 20 } },
+				"/usr/lib/object.so");
+	}
+	core_seal(&fixture);
+	struct minidump dump = minidump_write(&fixture, MiniDumpNormal, &result);
+	assert_int_equal(minidump_module_count(&dump), 3);
+	assert_int_equal(minidump_module(&dump, 0)->SizeOfImage, 16 * PAGE);
+	assert_int_equal(minidump_module(&dump, 1)->SizeOfImage, PAGE);
+	assert_int_equal(minidump_module(&dump, 2)->SizeOfImage, 3 * PAGE);
+	minidump_forget(&dump);
+	core_teardown(&fixture);
+}
+
 struct drain {
 	int fd;
 	uint8_t *bytes;
@@ -295,6 +325,7 @@ int main(void)
 		cmocka_unit_test(test_pages_that_stacks_point_to_are_there_if_asked_for),
 		cmocka_unit_test(test_memory_that_32_bits_cannot_place_goes_into_the_other_list),
 		cmocka_unit_test(test_more_stacks_than_32_bits_can_place_are_refused),
+		cmocka_unit_test(test_an_object_ends_where_the_next_begins_whatever_its_file_says),
 		cmocka_unit_test(test_a_pipe_gets_the_same_bytes_as_a_file),
 		cmocka_unit_test(test_a_full_disk_is_an_error_and_so_is_a_section_without_mappings),
 	};
