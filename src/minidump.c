@@ -259,7 +259,8 @@ static int pour_ranges(struct pss_memory_pour *pour, const struct pss_minidump_r
 	return r;
 }
 
-static int pour_all(struct pss_minidump *dump, struct pss_sink *sink, uint64_t *unreadable_ret)
+static int pour_all(struct pss_minidump *dump, struct pss_sink *sink,
+		    struct pss_minidump_result *result)
 {
 	// Reads that nobody has a part in may be made ahead, by another thread.
 	bool is_read_by_us = dump->ask->has_vm || dump->hidden_start < dump->hidden_end;
@@ -291,7 +292,8 @@ static int pour_all(struct pss_minidump *dump, struct pss_sink *sink, uint64_t *
 	pour.hooks = &far;
 	if (r == 0)
 		r = pour_ranges(&pour, &dump->plan.far, base);
-	*unreadable_ret = pour.unreadable;
+	result->unreadable_bytes = pour.unreadable;
+	result->memory_bytes = pour.done - pour.unreadable;
 	return r == 0 ? pss_memory_pour_finish(&pour) : r;
 }
 
@@ -322,8 +324,7 @@ int pss_minidump_write(const struct pss_section *section, const struct pss_memor
 		.plan = PSS_MINIDUMP_PLAN_EMPTY,
 		.layout = PSS_MINIDUMP_LAYOUT_EMPTY,
 	};
-	uint64_t unreadable = 0;
-	uint32_t count = 0;
+	struct pss_minidump_result result = { 0 };
 
 	int r = check_options(&dump);
 	if (r == 0)
@@ -331,24 +332,20 @@ int pss_minidump_write(const struct pss_section *section, const struct pss_memor
 	if (r == 0)
 		r = choose(&dump);
 	if (r == 0)
-		r = lay_out(&dump, &count);
+		r = lay_out(&dump, &result.streams);
 	if (r < 0)
 		return pss_fail(diag, r, "cannot lay out the minidump");
 	r = pss_sink_write(sink, dump.layout.bytes.data, dump.layout.bytes.size);
 	if (r == 0)
-		r = pour_all(&dump, sink, &unreadable);
+		r = pour_all(&dump, sink, &result);
 	if (r == 0)
 		r = pss_sink_finish(sink);
 	if (r < 0)
 		return r;
-	*ret = (struct pss_minidump_result){
-		.file_size = dump.layout.bytes.size + dump.plan.size,
-		.memory_bytes = dump.plan.memory_bytes - unreadable,
-		.unreadable_bytes = unreadable,
-		.ranges = dump.plan.near.count + dump.plan.far.count,
-		.threads = dump.thread_count,
-		.modules = dump.module_count,
-		.streams = count,
-	};
+	result.file_size = dump.layout.bytes.size + dump.plan.size;
+	result.ranges = dump.plan.near.count + dump.plan.far.count;
+	result.threads = dump.thread_count;
+	result.modules = dump.module_count;
+	*ret = result;
 	return 0;
 }

@@ -7,17 +7,14 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "memory_runs.h"
+#include "minidump_referenced.h"
 #include "minidump_streams.h"
 #include "winvalue.h"
 
 enum {
 	// Around the address at which a thread goes on, on either side: what Windows takes, too.
 	CODE_WINDOW = 128,
-	// Around an address that a stack holds: the same.
-	BEFORE_REFERENCE = 256,
-	AFTER_REFERENCE = 768,
-	SCAN_PIECE = 65536,
-	COMPACT_FIRST = 4096,
 };
 
 // Whether a list with positions of 32 bits can hold it all, with room for what comes before.
@@ -121,8 +118,8 @@ static enum pss_memory_source source_of(const struct pss_minidump *dump,
 	return region->protection & PSS_REGION_READ ? PSS_MEMORY_EVERY : PSS_MEMORY_OMITTED;
 }
 
-// The pages from @start to @end, as far as they are of the region that holds @address.
-static int add_near(struct pss_minidump *dump, uint64_t address, uint64_t start, uint64_t end)
+int pss_minidump_plan_add(struct pss_minidump *dump, struct pss_minidump_ranges *to,
+			  uint64_t address, uint64_t start, uint64_t end)
 {
 	uint32_t count = pss_section_regions_up_to(dump->section, address);
 	const struct pss_region_record *region =
@@ -139,21 +136,23 @@ static int add_near(struct pss_minidump *dump, uint64_t address, uint64_t start,
 	};
 	if (segment.source == PSS_MEMORY_OMITTED || segment.start >= segment.end)
 		return 0;
-	return pss_minidump_ranges_add(&dump->plan.near, &segment);
+	return pss_minidump_ranges_add(to, &segment);
 }
 
-// A window around @address that does not leave the address space.
-static int add_window(struct pss_minidump *dump, uint64_t address, uint64_t before, uint64_t after)
+int pss_minidump_plan_add_around(struct pss_minidump *dump, struct pss_minidump_ranges *to,
+				 uint64_t address, uint64_t before, uint64_t after)
 {
 	uint64_t end;
 
 	if (pss_add(address, after, &end) < 0)
 		end = UINT64_MAX;
-	return add_near(dump, address, address > before ? address - before : 0, end);
+	return pss_minidump_plan_add(dump, to, address, address > before ? address - before : 0,
+				     end);
 }
 
 static int add_threads(struct pss_minidump *dump)
 {
+	struct pss_minidump_ranges *near = &dump->plan.near;
 	int r = 0;
 
 	for (uint32_t i = 0; r == 0 && i < dump->thread_count; i++) {
@@ -162,20 +161,23 @@ static int add_threads(struct pss_minidump *dump)
 			pss_section_thread(dump->section, thread->index);
 
 		if (thread->stack_start < thread->stack_end)
-			r = add_near(dump, record->stack_pointer, thread->stack_start,
-				     thread->stack_end);
+			r = pss_minidump_plan_add(dump, near, record->stack_pointer,
+						  thread->stack_start, thread->stack_end);
 		if (r == 0 && thread->flags & ThreadWriteInstructionWindow &&
 		    record->flags & PSS_THREAD_HAS_REGISTERS)
-			r = add_window(dump, record->instruction_pointer, CODE_WINDOW, CODE_WINDOW);
+			r = pss_minidump_plan_add_around(dump, near, record->instruction_pointer,
+							 CODE_WINDOW, CODE_WINDOW);
 		if (r == 0 && pss_minidump_has(dump, MiniDumpWithProcessThreadData) &&
 		    thread->flags & ThreadWriteThreadData)
-			r = add_window(dump, record->thread_pointer, 0, dump->page_size);
+			r = pss_minidump_plan_add_around(dump, near, record->thread_pointer, 0,
+							 dump->page_size);
 	}
 	return r;
 }
 
 static int add_modules(struct pss_minidump *dump)
 {
+	struct pss_minidump_ranges *near = &dump->plan.near;
 	int r = 0;
 
 	for (uint32_t i = 0; r == 0 && i < dump->module_count; i++) {
@@ -183,82 +185,17 @@ static int add_modules(struct pss_minidump *dump)
 
 		// Debuggers unwind through the vDSO, which is in no file.
 		if (module->is_vdso)
-			r = add_near(dump, module->base, module->base, module->end);
+			r = pss_minidump_plan_add(dump, near, module->base, module->base,
+						  module->end);
 		else if (pss_minidump_has(dump, MiniDumpWithModuleHeaders))
-			r = add_near(dump, module->base, module->base, module->base + 1);
+			r = pss_minidump_plan_add(dump, near, module->base, module->base,
+						  module->base + 1);
 	}
 	return r;
 }
 
-// What a range holds that may be addresses of data: the pages around them.
-static int add_references(struct pss_minidump *dump, const uint64_t *words, size_t count)
-{
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < count; i++) {
-		const struct pss_region_record *region =
-			pss_section_region_at(dump->section, words[i]);
-
-		if (region && region->kind == PSS_REGION_PRIVATE &&
-		    region->protection & PSS_REGION_WRITE)
-			r = add_window(dump, words[i], BEFORE_REFERENCE, AFTER_REFERENCE);
-	}
-	return r;
-}
-
-static int scan_range(struct pss_minidump *dump, struct pss_memory_runs *runs,
-		      struct pss_buf *piece, const struct pss_memory_segment *segment)
-{
-	const struct pss_region_record *region = pss_section_region(dump->section, segment->region);
-	uint64_t start = 0, end = 0;
-	int r = pss_memory_runs_begin(runs, dump->memory, region,
-				      (enum pss_memory_source)segment->source);
-
-	if (r < 0)
-		return r;
-	pss_memory_runs_seek(runs, segment->start, segment->end);
-	while ((r = pss_memory_runs_next(runs, &start, &end)) == 0)
-		for (; start < end; start += SCAN_PIECE) {
-			size_t wanted = end - start < SCAN_PIECE ? end - start : SCAN_PIECE;
-			size_t done = 0;
-
-			r = pss_minidump_read(dump, start, piece->data, wanted, &done);
-			if (r < 0 && r != -EFAULT)
-				return r;
-			r = add_references(dump, (const uint64_t *)(void *)piece->data,
-					   done / sizeof(uint64_t));
-			if (r < 0)
-				return r;
-		}
-	return r == -ENODATA ? 0 : r;
-}
-
-// Before it: what is near so far is sorted. After it, too.
-static int add_referenced(struct pss_minidump *dump)
-{
-	_cleanup_memory_runs_ struct pss_memory_runs runs = PSS_MEMORY_RUNS_EMPTY;
-	_cleanup_buf_ struct pss_buf piece = PSS_BUF_EMPTY;
-	_cleanup_minidump_ranges_ struct pss_minidump_ranges stacks = PSS_MINIDUMP_RANGES_EMPTY;
-	uint32_t limit = COMPACT_FIRST;
-	int r = pss_buf_reserve(&piece, SCAN_PIECE);
-
-	for (uint32_t i = 0; r == 0 && i < dump->plan.near.count; i++)
-		r = pss_minidump_ranges_add(&stacks, pss_minidump_ranges_at(&dump->plan.near, i));
-	for (uint32_t i = 0; r == 0 && i < stacks.count; i++) {
-		const struct pss_memory_segment *segment = pss_minidump_ranges_at(&stacks, i);
-
-		if (segment->source == PSS_MEMORY_RESIDENT)
-			r = scan_range(dump, &runs, &piece, segment);
-		if (dump->plan.near.count > limit) {
-			pss_minidump_ranges_sort(&dump->plan.near);
-			limit = 2 * dump->plan.near.count + COMPACT_FIRST;
-		}
-	}
-	pss_minidump_ranges_sort(&dump->plan.near);
-	return r;
-}
-
-static int add_asked(struct pss_minidump *dump)
+// What the callback wants: as much as it likes, so it goes where 64 bits place it.
+static int add_asked(struct pss_minidump *dump, struct pss_minidump_ranges *more)
 {
 	uint64_t base = 0, size = 0;
 	int r = 0;
@@ -275,8 +212,9 @@ static int add_asked(struct pss_minidump *dump)
 				pss_section_region(dump->section, i);
 
 			if (region->start < end && region->end > base)
-				r = add_near(dump, base > region->start ? base : region->start,
-					     base, end);
+				r = pss_minidump_plan_add(
+					dump, more, base > region->start ? base : region->start,
+					base, end);
 		}
 	}
 	return r;
@@ -304,7 +242,8 @@ static int ask_removals(struct pss_minidump *dump, struct pss_minidump_ranges *g
 	return r;
 }
 
-// Shows the callback each region of which something would be written.
+// Shows the callback each region of which the type has something written. Stacks and what the
+// callback has added itself are none of its regions: it is asked of threads by other questions.
 static int ask_regions(struct pss_minidump *dump, struct pss_minidump_ranges *gone)
 {
 	uint32_t last = UINT32_MAX;
@@ -373,7 +312,6 @@ static int choose_far(struct pss_minidump *dump)
 		if (segment->source != PSS_MEMORY_OMITTED)
 			r = pss_minidump_ranges_add(&dump->plan.far, segment);
 	}
-	dump->plan.memory_bytes = plan.memory_bytes;
 	return r;
 }
 
@@ -383,27 +321,91 @@ static int choose_near(struct pss_minidump *dump)
 
 	if (r == 0)
 		r = add_modules(dump);
-	if (r == 0)
-		r = add_asked(dump);
 	pss_minidump_ranges_sort(&dump->plan.near);
-	if (r == 0 && pss_minidump_has(dump, MiniDumpWithIndirectlyReferencedMemory))
-		r = add_referenced(dump);
 	return r;
 }
 
-static int take_away(struct pss_minidump *dump)
+// What comes in by its address and not by its kind.
+static int choose_more(struct pss_minidump *dump, struct pss_minidump_ranges *more)
 {
-	_cleanup_minidump_ranges_ struct pss_minidump_ranges gone = PSS_MINIDUMP_RANGES_EMPTY;
-	int r = ask_removals(dump, &gone);
+	int r = add_asked(dump, more);
+
+	if (r == 0 && pss_minidump_has(dump, MiniDumpWithIndirectlyReferencedMemory))
+		r = pss_minidump_referenced_add(dump, more);
+	pss_minidump_ranges_sort(more);
+	return r;
+}
+
+// Adds what is not there already.
+static int join(struct pss_minidump_ranges *to, struct pss_minidump_ranges *more)
+{
+	int r = pss_minidump_ranges_subtract(more, to);
+
+	for (uint32_t i = 0; r == 0 && i < more->count; i++)
+		r = pss_minidump_ranges_add(to, pss_minidump_ranges_at(more, i));
+	pss_minidump_ranges_sort(to);
+	return r;
+}
+
+static int choose_by_callback(struct pss_minidump *dump)
+{
+	_cleanup_minidump_ranges_ struct pss_minidump_ranges more = PSS_MINIDUMP_RANGES_EMPTY;
+	_cleanup_minidump_ranges_ struct pss_minidump_ranges removed = PSS_MINIDUMP_RANGES_EMPTY;
+	_cleanup_minidump_ranges_ struct pss_minidump_ranges narrowed = PSS_MINIDUMP_RANGES_EMPTY;
+	struct pss_minidump_plan *plan = &dump->plan;
+	int r = choose_more(dump, &more);
 
 	if (r == 0)
-		r = ask_regions(dump, &gone);
-	pss_minidump_ranges_sort(&gone);
+		r = ask_removals(dump, &removed);
 	if (r == 0)
-		r = pss_minidump_ranges_subtract(&dump->plan.near, &gone);
+		r = ask_regions(dump, &narrowed);
+	pss_minidump_ranges_sort(&removed);
+	pss_minidump_ranges_sort(&narrowed);
 	if (r == 0)
-		r = pss_minidump_ranges_subtract(&dump->plan.far, &gone);
-	return r == 0 ? pss_minidump_ranges_subtract(&dump->plan.far, &dump->plan.near) : r;
+		r = pss_minidump_ranges_subtract(&plan->far, &narrowed);
+	if (r == 0)
+		r = join(&plan->far, &more);
+	if (r == 0)
+		r = pss_minidump_ranges_subtract(&plan->near, &removed);
+	if (r == 0)
+		r = pss_minidump_ranges_subtract(&plan->far, &removed);
+	return r == 0 ? pss_minidump_ranges_subtract(&plan->far, &plan->near) : r;
+}
+
+// The bytes that will be read, not those of the file: untouched pages are holes.
+static int count_bytes(struct pss_minidump *dump, const struct pss_minidump_ranges *ranges)
+{
+	_cleanup_memory_runs_ struct pss_memory_runs runs = PSS_MEMORY_RUNS_EMPTY;
+	uint64_t start, end;
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && i < ranges->count; i++) {
+		const struct pss_memory_segment *segment = pss_minidump_ranges_at(ranges, i);
+
+		r = pss_memory_runs_begin(&runs, dump->memory,
+					  pss_section_region(dump->section, segment->region),
+					  (enum pss_memory_source)segment->source);
+		if (r < 0)
+			break;
+		pss_memory_runs_seek(&runs, segment->start, segment->end);
+		while ((r = pss_memory_runs_next(&runs, &start, &end)) == 0)
+			dump->plan.memory_bytes += end - start;
+		r = r == -ENODATA ? 0 : r;
+	}
+	return r < 0 ? pss_memory_fail(dump->section, r, dump->diag) : 0;
+}
+
+// Entries that they take in a list with positions of 32 bits.
+static uint64_t count_pieces(const struct pss_minidump_ranges *ranges)
+{
+	uint64_t pieces = 0;
+
+	for (uint32_t i = 0; i < ranges->count; i++) {
+		const struct pss_memory_segment *segment = pss_minidump_ranges_at(ranges, i);
+
+		pieces += (segment->end - segment->start - 1) / PSS_MINIDUMP_PIECE_MOST + 1;
+	}
+	return pieces;
 }
 
 static int place(const struct pss_minidump_ranges *ranges, uint64_t *offset)
@@ -431,12 +433,15 @@ static int place_all(struct pss_minidump *dump)
 	if (r == 0)
 		r = place(&plan->far, &plan->size);
 	if (r == 0)
-		r = pss_memory_plan_check(dump->section, dump->memory, near_size, dump->diag);
+		r = count_bytes(dump, &plan->near);
+	if (r == 0)
+		r = count_bytes(dump, &plan->far);
 	if (r == 0)
 		r = pss_memory_plan_check(dump->section, dump->memory, plan->memory_bytes,
 					  dump->diag);
-	plan->memory_bytes += near_size;
-	plan->is_64 = pss_minidump_has(dump, MiniDumpWithFullMemory) || plan->size > NEAR_MOST;
+	uint64_t pieces = count_pieces(&plan->near) + count_pieces(&plan->far);
+	plan->is_64 = pss_minidump_has(dump, MiniDumpWithFullMemory) || plan->size > NEAR_MOST ||
+		      pieces > PSS_MINIDUMP_RANGES_MOST;
 	return r == 0 && plan->size > INT64_MAX / 2 ? -EFBIG : r;
 }
 
@@ -447,7 +452,7 @@ int pss_minidump_plan_make(struct pss_minidump *dump)
 	if (r == 0)
 		r = choose_near(dump);
 	if (r == 0)
-		r = take_away(dump);
+		r = choose_by_callback(dump);
 	if (r == 0)
 		r = place_all(dump);
 	return r < 0 ? pss_fail(dump->diag, r, "cannot choose the memory of the minidump") : 0;

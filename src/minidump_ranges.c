@@ -62,7 +62,8 @@ void pss_minidump_ranges_sort(struct pss_minidump_ranges *ranges)
 	for (uint32_t i = 0; i < ranges->count; i++) {
 		struct pss_memory_segment *last = kept > 0 ? &segments[kept - 1] : NULL;
 
-		if (last && last->region == segments[i].region && segments[i].start <= last->end) {
+		if (last && last->region == segments[i].region &&
+		    last->source == segments[i].source && segments[i].start <= last->end) {
 			if (segments[i].end > last->end)
 				last->end = segments[i].end;
 		} else {

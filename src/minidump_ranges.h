@@ -25,7 +25,7 @@ void pss_minidump_ranges_deinit(struct pss_minidump_ranges *ranges);
 int pss_minidump_ranges_add(struct pss_minidump_ranges *ranges,
 			    const struct pss_memory_segment *segment);
 
-/** Sorts by address; joins what overlaps or touches, if it is of the same region. */
+/** Sorts by address; joins what overlaps or touches, if it is of the same region and source. */
 void pss_minidump_ranges_sort(struct pss_minidump_ranges *ranges);
 
 /** Takes from @ranges what @other holds; both are sorted, and stay so. -ENOMEM. */

@@ -21,7 +21,6 @@
 
 enum {
 	UTSNAME_ROOM = 320,
-	PIECE_MOST = 64 * 1024 * 1024, // what Breakpad takes of one range
 	COMMENT_ROOM = 256,
 	NAME_ROOM = 64,
 };
@@ -327,18 +326,22 @@ int pss_minidump_put_handles(struct pss_minidump *dump)
 	return r;
 }
 
-static uint32_t put_descriptors(struct pss_minidump *dump, const struct pss_minidump_ranges *ranges)
+// As many as the list still takes.
+static void put_descriptors(struct pss_minidump *dump, const struct pss_minidump_ranges *ranges,
+			    ULONG32 *count)
 {
-	uint32_t count = 0;
-
 	for (uint32_t i = 0; i < ranges->count; i++) {
 		const struct pss_memory_segment *segment = pss_minidump_ranges_at(ranges, i);
 
-		for (uint64_t start = segment->start; start < segment->end; start += PIECE_MOST) {
+		for (uint64_t start = segment->start;
+		     start < segment->end && *count < PSS_MINIDUMP_RANGES_MOST;
+		     start += PSS_MINIDUMP_PIECE_MOST, (*count)++) {
 			uint64_t size = segment->end - start;
 			const MINIDUMP_MEMORY_DESCRIPTOR descriptor = {
 				.StartOfMemoryRange = start,
-				.Memory.DataSize = (ULONG32)(size < PIECE_MOST ? size : PIECE_MOST),
+				.Memory.DataSize = (ULONG32)(size < PSS_MINIDUMP_PIECE_MOST
+								     ? size
+								     : PSS_MINIDUMP_PIECE_MOST),
 				.Memory.Rva = (RVA)(segment->offset + (start - segment->start)),
 			};
 			RVA at = pss_minidump_layout_put(&dump->layout, &descriptor,
@@ -346,21 +349,20 @@ static uint32_t put_descriptors(struct pss_minidump *dump, const struct pss_mini
 			pss_minidump_layout_relocate(
 				&dump->layout,
 				at + offsetof(MINIDUMP_MEMORY_DESCRIPTOR, Memory.Rva));
-			count++;
 		}
 	}
-	return count;
 }
 
-// Where positions of 32 bits do, all of the memory; else what every reader must reach.
+// Where that is not too much for it, all of the memory; else what every reader must reach. Of
+// thousands of stacks the last ones are left out: a thread says itself where its own lies.
 int pss_minidump_put_memory(struct pss_minidump *dump)
 {
 	MINIDUMP_MEMORY_LIST head = { 0 };
 	RVA at = pss_minidump_layout_put(&dump->layout, &head, sizeof head);
 
-	head.NumberOfMemoryRanges = put_descriptors(dump, &dump->plan.near);
+	put_descriptors(dump, &dump->plan.near, &head.NumberOfMemoryRanges);
 	if (!dump->plan.is_64)
-		head.NumberOfMemoryRanges += put_descriptors(dump, &dump->plan.far);
+		put_descriptors(dump, &dump->plan.far, &head.NumberOfMemoryRanges);
 	pss_minidump_layout_set(&dump->layout, at, &head, sizeof head);
 	finish(dump, at);
 	return 0;

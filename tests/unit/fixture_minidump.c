@@ -7,9 +7,12 @@
 
 #include <cmocka.h>
 #include <elf.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include "procfs.h"
 
 void minidump_add_thread(struct core_fixture *fixture, int tid, uint64_t stack_pointer)
 {
@@ -102,4 +105,23 @@ bool minidump_has_byte(const struct core_fixture *fixture, const struct minidump
 		       uint64_t offset)
 {
 	return minidump_memory(dump, core_address(fixture, offset), 1) != NULL;
+}
+
+struct rlimit minidump_allow_only(uint64_t extra)
+{
+	_cleanup_buf_ struct pss_buf scratch = PSS_BUF_EMPTY;
+	_cleanup_close_ int dir = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct rlimit before, limit;
+	uint64_t used;
+
+	assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
+	assert_int_equal(pss_procfs_read_space_size(dir, &scratch, &used), 0);
+	limit = (struct rlimit){ .rlim_cur = used + extra, .rlim_max = before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_AS, &limit), 0);
+	return before;
+}
+
+void minidump_allow_again(const struct rlimit *before)
+{
+	assert_int_equal(setrlimit(RLIMIT_AS, before), 0);
 }

@@ -3,6 +3,8 @@
 #ifndef PSS_TESTS_FIXTURE_MINIDUMP_H
 #define PSS_TESTS_FIXTURE_MINIDUMP_H
 
+#include <sys/resource.h>
+
 #include "fixture_core.h"
 #include "minidump.h"
 #include "minidump_reader.h"
@@ -36,5 +38,9 @@ void minidump_assert_memory(const struct core_fixture *fixture, const struct min
 
 bool minidump_has_byte(const struct core_fixture *fixture, const struct minidump *dump,
 		       uint64_t offset);
+
+/** Until the limit is given back, this process gets @extra bytes of address space more. */
+struct rlimit minidump_allow_only(uint64_t extra);
+void minidump_allow_again(const struct rlimit *before);
 
 #endif

@@ -159,6 +159,14 @@ static const void *near_memory(const struct minidump *dump, uint64_t address, ui
 	return NULL;
 }
 
+// Readers take no longer list: what is not in this one is in the other.
+static bool is_full(const struct minidump *dump)
+{
+	const MINIDUMP_MEMORY_LIST *ranges = minidump_stream(dump, MemoryListStream, NULL);
+
+	return ranges && ranges->NumberOfMemoryRanges == 4096;
+}
+
 static const void *far_memory(const struct minidump *dump, uint64_t address, uint64_t size)
 {
 	const MINIDUMP_MEMORY64_LIST *ranges = minidump_stream(dump, Memory64ListStream, NULL);
@@ -206,8 +214,12 @@ static bool check_threads(struct minidump *dump)
 			return false;
 		if (stack->Memory.DataSize == 0)
 			continue;
-		if (near_memory(dump, stack->StartOfMemoryRange, stack->Memory.DataSize) !=
-		    dump->bytes + stack->Memory.Rva)
+		const void *memory =
+			near_memory(dump, stack->StartOfMemoryRange, stack->Memory.DataSize);
+		if (!memory && is_full(dump))
+			memory =
+				far_memory(dump, stack->StartOfMemoryRange, stack->Memory.DataSize);
+		if (memory != dump->bytes + stack->Memory.Rva)
 			return fault(dump, "the stack of thread %u is not in the list of memory",
 				     threads[i].ThreadId);
 	}

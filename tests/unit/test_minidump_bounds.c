@@ -13,33 +13,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "fixture_minidump.h"
 #include "minidump_streams.h"
-#include "procfs.h"
-
-// Until the limit is given back, this process gets @extra bytes of address space more.
-static struct rlimit allow_only(uint64_t extra)
-{
-	_cleanup_buf_ struct pss_buf scratch = PSS_BUF_EMPTY;
-	_cleanup_close_ int dir = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct rlimit before, limit;
-	uint64_t used;
-
-	assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
-	assert_int_equal(pss_procfs_read_space_size(dir, &scratch, &used), 0);
-	limit = (struct rlimit){ .rlim_cur = used + extra, .rlim_max = before.rlim_max };
-	assert_int_equal(setrlimit(RLIMIT_AS, &limit), 0);
-	return before;
-}
-
-static void allow_again(const struct rlimit *before)
-{
-	assert_int_equal(setrlimit(RLIMIT_AS, before), 0);
-}
 
 // Objects that all say that they have the same name, which the section holds once.
 static void add_objects(struct core_fixture *fixture, uint32_t count, size_t name_size)
@@ -116,9 +94,9 @@ static void test_a_section_is_refused_before_its_tables_are_many_times_as_large(
 	core_seal(&fixture);
 	assert_true(fixture.section.size < 8 * MIB);
 	// The tables, at most 16 times the section and 16 MiB, and what doubling them takes.
-	struct rlimit before = allow_only(400 * MIB);
+	struct rlimit before = minidump_allow_only(400 * MIB);
 	int r = minidump_write_to(&fixture, fd, MiniDumpNormal, &result);
-	allow_again(&before);
+	minidump_allow_again(&before);
 	assert_int_equal(r, -EFBIG);
 	assert_int_equal(lseek(fd, 0, SEEK_END), 0);
 	core_teardown(&fixture);
