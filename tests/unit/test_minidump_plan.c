@@ -9,6 +9,8 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fixture_minidump.h"
@@ -203,6 +205,46 @@ static void test_memory_that_comes_in_twice_is_there_once(void **state)
 	core_teardown(&fixture);
 }
 
+// Reading holes of shared memory would fill them: that it has them is found out first.
+static void test_a_page_of_shared_memory_that_is_added_leaves_the_holes_around_it(void **state)
+{
+	struct core_fixture fixture;
+	struct pss_minidump_result result;
+	struct script script = { .memory_size = PAGE };
+	_cleanup_close_ int fd = memfd_create("shared", MFD_CLOEXEC);
+	struct stat status;
+
+	(void)state;
+	core_setup(&fixture, 8 * MIB);
+	assert_int_equal(ftruncate(fd, 4 * MIB), 0);
+	uint8_t *shared = mmap(fixture.area + 2 * MIB, 4 * MIB, PROT_READ | PROT_WRITE,
+			       MAP_SHARED | MAP_FIXED, fd, 0);
+	assert_ptr_equal(shared, fixture.area + 2 * MIB);
+	memset(shared + 2 * MIB, 1, PAGE);
+	memset(shared + 2 * MIB + 128 * PAGE, 2, PAGE);
+	core_add_region(&fixture,
+			(struct pss_region_record){ .start = core_address(&fixture, 2 * MIB),
+						    .end = core_address(&fixture, 6 * MIB),
+						    .flags = PSS_REGION_SHARED,
+						    .kind = PSS_REGION_MAPPED,
+						    .content = PSS_CONTENT_LIVE },
+			"/memfd:shared (deleted)");
+	core_seal(&fixture);
+	script.memory[0] = core_address(&fixture, 4 * MIB - PAGE);
+	script.memory[1] = core_address(&fixture, 4 * MIB + PAGE);
+	struct minidump dump = write_asking(&fixture, MiniDumpWithFullMemory, &script, &result);
+	minidump_assert_memory(&fixture, &dump, 4 * MIB, PAGE);
+	minidump_assert_memory(&fixture, &dump, 4 * MIB + 128 * PAGE, PAGE);
+	minidump_forget(&dump);
+	assert_int_equal(fstat(fd, &status), 0);
+	// Two that were there, and the one that was asked for.
+	if (geteuid() == 0) {
+		assert_int_equal(result.memory_bytes, 3 * PAGE);
+		assert_int_equal(status.st_blocks * 512, 3 * PAGE);
+	}
+	core_teardown(&fixture);
+}
+
 static void test_regions_are_narrowed_and_stacks_are_not(void **state)
 {
 	struct core_fixture fixture;
@@ -338,6 +380,8 @@ int main(void)
 		cmocka_unit_test(test_of_thousands_of_stacks_each_thread_says_where_its_own_lies),
 		cmocka_unit_test(test_the_callback_may_add_more_than_32_bits_can_place),
 		cmocka_unit_test(test_memory_that_comes_in_twice_is_there_once),
+		cmocka_unit_test(
+			test_a_page_of_shared_memory_that_is_added_leaves_the_holes_around_it),
 		cmocka_unit_test(test_regions_are_narrowed_and_stacks_are_not),
 		cmocka_unit_test(test_behind_a_page_that_cannot_be_read_stacks_are_searched_on),
 		cmocka_unit_test(
