@@ -108,6 +108,7 @@ const struct fault_call fault_calls[] = {
 #ifdef SYS_poll
 	CALL(poll, ENOMEM, EFAULT, EINTR, EINVAL),
 #endif
+	CALL(uname, EFAULT),
 	CALL(getrandom, EAGAIN, EFAULT, EINTR, EINVAL, ENOSYS),
 	CALL(futex, EAGAIN, EINTR, ETIMEDOUT),
 	EXCUSED(getpid, "always succeeds, says its manual page"),

@@ -9,7 +9,8 @@
 // error of each kind only. powerless: what both leave out, that ptrace or wait4 fail for ever, so
 // that nothing can be undone but by the kernel. short: each write is cut. The others: after the
 // n-th call of all, that process is killed; all is capturer, helper and reader at once.
-// With WALK_ONLY=openat in the environment only calls of that kind fail.
+// With WALK_ONLY=openat in the environment only calls of that kind fail; with WALK_FORMAT=minidump
+// `procsnap dump` writes one of those.
 //
 // After each point the patient's record has to hold, VICTIM must have said why it failed, if it
 // did, and nothing may be left. What a killed owner may leave is in struct left.
@@ -22,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -30,6 +32,7 @@
 
 #include "../integration/harness.h"
 #include "../integration/harness_patient.h"
+#include "../unit/minidump_reader.h"
 #include "faults.h"
 #include "supervisor.h"
 
@@ -60,6 +63,7 @@ struct walk {
 	char *const *target_command;
 	const char *victim;
 	char *command[8];
+	bool is_minidump;
 	char pid_text[16];
 	char folder[32]; // where files are written, if any are
 	char file[64];
@@ -235,6 +239,31 @@ static bool is_whole_core(const char *path)
 	return is_whole && header.e_phnum > 0;
 }
 
+static bool is_whole_minidump(const char *path)
+{
+	struct minidump dump = { 0 };
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	off_t size = fd >= 0 ? lseek(fd, 0, SEEK_END) : 0;
+	void *bytes =
+		size > 0 ? mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
+	bool is_whole = false;
+
+	if (bytes != MAP_FAILED) {
+		dump.bytes = bytes;
+		dump.size = (size_t)size;
+		is_whole = minidump_check(&dump) && minidump_thread_count(&dump) > 0;
+		munmap(bytes, (size_t)size);
+	}
+	if (fd >= 0)
+		close(fd);
+	return is_whole;
+}
+
+static bool is_whole(const struct walk *walk, const char *path)
+{
+	return walk->is_minidump ? is_whole_minidump(path) : is_whole_core(path);
+}
+
 // `procsnap dump` leaves a whole file or none; a file that the caller opened stays, whatever is in
 // it. Removes what is there.
 static bool are_files_right(struct walk *walk, bool has_succeeded)
@@ -242,17 +271,17 @@ static bool are_files_right(struct walk *walk, bool has_succeeded)
 	bool is_dump = strstr(walk->victim, "procsnap") && !strstr(walk->victim, "_once");
 	struct dirent *entry;
 	DIR *folder = walk->folder[0] ? opendir(walk->folder) : NULL;
-	bool is_right = !has_succeeded || !folder || is_whole_core(walk->file);
+	bool is_right = !has_succeeded || !folder || is_whole(walk, walk->file);
 
 	if (!is_right)
-		text_add(&walk->report, "a core is said to be written and is not whole\n");
+		text_add(&walk->report, "a dump is said to be written and is not whole\n");
 	while (folder && (entry = readdir(folder))) {
 		char path[512];
 
 		if (entry->d_name[0] == '.' && (!entry->d_name[1] || entry->d_name[1] == '.'))
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", walk->folder, entry->d_name);
-		if (is_dump && !is_whole_core(path)) {
+		if (is_dump && !is_whole(walk, path)) {
 			text_add(&walk->report, "half a file is left: %s\n", path);
 			is_right = false;
 		}
@@ -489,7 +518,10 @@ static void make_command(struct walk *walk, char *victim)
 {
 	const char *name = strrchr(victim, '/') ? strrchr(victim, '/') + 1 : victim;
 	bool is_export = !strcmp(name, "export_once"), is_dump = !strcmp(name, "procsnap");
-	char *const dump[] = { victim, "dump", "-o", walk->file, walk->pid_text, NULL };
+	char *const dump[] = { victim,         "dump",
+			       "--format",     walk->is_minidump ? "minidump" : "core",
+			       "-o",           walk->file,
+			       walk->pid_text, NULL };
 	char *const export[] = { victim, walk->pid_text, walk->file, NULL };
 	char *const plain[] = { victim, walk->pid_text, NULL };
 
@@ -544,6 +576,7 @@ int main(int argc, char **argv)
 		return 2;
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	walk.target_command = argv + 3;
+	walk.is_minidump = getenv("WALK_FORMAT") && !strcmp(getenv("WALK_FORMAT"), "minidump");
 	make_command(&walk, argv[2]);
 	start_patient(&walk);
 	do_walk(&walk, argv[1]);
