@@ -13,6 +13,8 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 : "${PROCSNAP:?the command under test}"
 
+build=$(dirname "$(dirname "$PROCSNAP")")
+
 work=$(mktemp -d)
 chmod 755 "$work" # servers drop to users of their own
 started=()        # what to kill at the end, the youngest first
@@ -138,9 +140,17 @@ dump() {
 	threads_before=$(thread_count "$target")
 	rm -f "$core"
 	"$PROCSNAP" dump "$target" -o "$core" --no-progress || fail "procsnap dump $target"
+	take_both
 	check_unharmed "$target"
 	threads_after=$(thread_count "$target")
 	check_size
+}
+
+# A core and a minidump of one snapshot, $both.core and $both.dmp.
+take_both() {
+	both=$work/both.$target
+	python3 "$here/../oracle/snapshot.py" "$build/src/libprocsnap.so" "$target" "$both.core" \
+		"$both.dmp" || fail "core and minidump of $target"
 }
 
 # Clones and zombies among its children.
@@ -288,10 +298,23 @@ check_drgn() {
 	check_thread_count drgn "$(grep -c '^thread ' "$work/drgn.ours")"
 }
 
+# Breakpad has no Debian package: where it cannot be fetched, that is said.
+check_minidump() {
+	local programs status=0
+	programs=$("$here/../../scripts/breakpad" "$build/breakpad" 2>"$work/breakpad.log") || status=$?
+	if [ "$status" -ne 0 ]; then
+		echo "minidump: not judged: $(cat "$work/breakpad.log")"
+		[ "$status" -eq 77 ] || fail "scripts/breakpad"
+		return
+	fi
+	"$here/judge_minidump" "$programs" "$both.core" "$both.dmp" || fail "the minidump"
+}
+
 check_readers() {
 	check_gdb
 	check_eu_stack
 	check_eu_unstrip
 	check_lldb
 	check_drgn
+	check_minidump
 }
