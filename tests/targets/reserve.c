@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // Specimen: a huge reservation of which next to nothing is used, as Go, ZGC and sanitizers make:
-// reserve [GIB [MIB [rw]]]. With rw the reservation could be touched; else it is PROT_NONE.
+// reserve [GIB [MIB [rw [KIB]]]]. With rw the reservation could be touched, and with KIB it is: a
+// page each so many, which holds its number; else it is PROT_NONE.
 #include "target.h"
 
 int main(int argc, char **argv)
@@ -8,6 +9,7 @@ int main(int argc, char **argv)
 	size_t reserved = target_number(argc, argv, 1, 100) << 30;
 	size_t resident = target_number(argc, argv, 2, 8) << 20;
 	bool writable = argc > 3 && !strcmp(argv[3], "rw");
+	size_t stride = target_number(argc, argv, 4, 0) << 10;
 	uint64_t *memory, *island;
 	char *hole;
 
@@ -17,6 +19,8 @@ int main(int argc, char **argv)
 	if (hole == MAP_FAILED)
 		target_fail("reserve");
 	madvise(hole, reserved, MADV_NOHUGEPAGE);
+	for (size_t at = 0; writable && stride > 0 && at < reserved; at += stride)
+		*(uint64_t *)(hole + at) = at / stride;
 	// One page in the middle of nothing.
 	island = (uint64_t *)(hole + reserved / 2);
 	if (mprotect(island, 4096, PROT_READ | PROT_WRITE) < 0)
