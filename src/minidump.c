@@ -55,10 +55,11 @@ enum {
 	USER_STREAMS_MOST = 4096,
 };
 
-// What the tables may take: more than any snapshot needs that was made by a capture. One that
-// somebody made up may have each of its records lead to the same long text.
+// What the tables may take: more than any snapshot needs that was made by a capture, of which a
+// thread without registers takes seven times its record. One that somebody made up may have each
+// of its records lead to the same long text.
 #define TABLES_LEAST      (UINT64_C(16) << 20)
-#define TABLES_PER_BYTE   16
+#define TABLES_PER_BYTE   8
 #define TICKS_PER_SECOND  UINT64_C(10000000)
 #define TICKS_BEFORE_1970 UINT64_C(116444736000000000)
 
