@@ -347,7 +347,8 @@ static int join(struct pss_minidump_ranges *to, struct pss_minidump_ranges *more
 	return r;
 }
 
-static int choose_by_callback(struct pss_minidump *dump)
+// What the callback has to say, in the order in which it is asked, and no page in both sets.
+static int choose_rest(struct pss_minidump *dump)
 {
 	_cleanup_minidump_ranges_ struct pss_minidump_ranges more = PSS_MINIDUMP_RANGES_EMPTY;
 	_cleanup_minidump_ranges_ struct pss_minidump_ranges removed = PSS_MINIDUMP_RANGES_EMPTY;
@@ -452,7 +453,7 @@ int pss_minidump_plan_make(struct pss_minidump *dump)
 	if (r == 0)
 		r = choose_near(dump);
 	if (r == 0)
-		r = choose_by_callback(dump);
+		r = choose_rest(dump);
 	if (r == 0)
 		r = place_all(dump);
 	return r < 0 ? pss_fail(dump->diag, r, "cannot choose the memory of the minidump") : 0;
