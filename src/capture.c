@@ -36,6 +36,7 @@ enum { PROGRAM_TRIES = 4 };
 	((struct capture){                                                                         \
 		.target = PSS_TARGET_EMPTY,                                                        \
 		.tracee = PSS_TRACEE_EMPTY,                                                        \
+		.inject = PSS_INJECT_EMPTY,                                                        \
 		.clone = PSS_CLONE_EMPTY,                                                          \
 		.handles = PSS_HANDLES_EMPTY,                                                      \
 		.section_fd = -EBADF,                                                              \
@@ -154,7 +155,9 @@ static int refuse_unfit(struct capture *capture)
 // The thread to make the calls: the leader on its stack; else any, at the foot of that stack.
 static int begin_injection(struct capture *capture)
 {
-	int r = pss_inject_verify(&capture->site, capture->target.space_fd, capture->arch,
+	pss_target_reopen_memory(&capture->target);
+	capture->tracee.mem_fd = capture->target.mem_fd;
+	int r = pss_inject_verify(&capture->site, capture->tracee.mem_fd, capture->arch,
 				  capture->diag);
 
 	if (r < 0)

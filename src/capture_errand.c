@@ -109,7 +109,6 @@ static int enter(struct session *session, pid_t tid, bool at_foot)
 
 	tracee->pid = session->target->pid;
 	tracee->proc_fd = session->target->proc_fd;
-	tracee->mem_fd = session->target->mem_fd;
 	tracee->arch = pss_arch_native();
 	tracee->diag = &session->diag;
 	session->inject.site = &session->site;
@@ -121,8 +120,9 @@ static int enter(struct session *session, pid_t tid, bool at_foot)
 		return r;
 	}
 	session->is_32bit |= tracee->arch->is_32bit(&thread->general);
-	r = pss_inject_verify(&session->site, session->target->space_fd, tracee->arch,
-			      &session->diag);
+	pss_target_reopen_memory(session->target);
+	tracee->mem_fd = session->target->mem_fd;
+	r = pss_inject_verify(&session->site, tracee->mem_fd, tracee->arch, &session->diag);
 	if (r == 0 && at_foot && !take_foot(session))
 		r = -EAGAIN;
 	if (r == 0 && at_foot)
@@ -326,6 +326,7 @@ static int report(const struct session *session, int r, struct pss_diag *diag)
 #define SESSION(its_target, its_errand)                                                            \
 	{                                                                                          \
 		.target = (its_target), .errand = (its_errand), .tracee = PSS_TRACEE_EMPTY,        \
+		.inject = PSS_INJECT_EMPTY,                                                        \
 	}
 
 int pss_errand_run(struct pss_target *target, const struct pss_errand *errand,

@@ -225,6 +225,18 @@ int pss_target_open_memory(struct pss_target *target, struct pss_diag *diag)
 	return 0;
 }
 
+void pss_target_reopen_memory(struct pss_target *target)
+{
+	target->mem_fd = pss_close(target->mem_fd);
+	int fd = openat(target->space_fd, "mem", O_RDWR | O_CLOEXEC);
+
+	// A read-only /proc, or a security module that has its say.
+	if (fd < 0 && (errno == EROFS || errno == EACCES || errno == EPERM))
+		fd = openat(target->space_fd, "mem", O_RDONLY | O_CLOEXEC);
+	if (fd >= 0)
+		target->mem_fd = fd;
+}
+
 // @error and why, if the process has one of @causes.
 static int refuse(const struct pss_target *target, const char *verb, unsigned causes,
 		  uint64_t reserve, int error, struct pss_diag *diag)

@@ -63,6 +63,13 @@ int pss_target_check_memory(const struct pss_target *target, uint64_t reserve,
 int pss_target_open_memory(struct pss_target *target, struct pss_diag *diag);
 
 /**
+ * Opens it anew, for writing too where that may be: once a thread of it stands. A descriptor shows
+ * the program that there was when it was opened, whatever the process executes meanwhile. mem_fd is
+ * -EBADF if that fails.
+ */
+void pss_target_reopen_memory(struct pss_target *target);
+
+/**
  * Adds to a recorded failure which of @causes (enum pss_doctor_cause) it has, and what helps. False
  * if none is found.
  */

@@ -19,7 +19,7 @@ struct pss_clone {
 	struct pss_diag *diag;
 };
 
-#define PSS_CLONE_EMPTY ((struct pss_clone){ .proc_fd = -EBADF })
+#define PSS_CLONE_EMPTY ((struct pss_clone){ .inject = PSS_INJECT_EMPTY, .proc_fd = -EBADF })
 
 /**
  * Has @target's thread clone the process. On success the clone has no descriptor left, is the OOM

@@ -53,9 +53,9 @@ static int try_ptrace(void)
 	return result < 0 && errno != ESRCH ? -errno : 0;
 }
 
-static int try_memory_write(void)
+static int try_memory_read(void)
 {
-	return PSS_RET_ERRNO(process_vm_writev(getpid(), NULL, 0, NULL, 0, 0));
+	return PSS_RET_ERRNO(process_vm_readv(getpid(), NULL, 0, NULL, 0, 0));
 }
 
 /** A system call that a capture needs. */
@@ -74,7 +74,7 @@ static const struct feature features[] = {
 
 static const struct feature rights[] = {
 	{ "ptrace", "", try_ptrace },
-	{ "process_vm_writev", "", try_memory_write },
+	{ "process_vm_readv", "", try_memory_read },
 };
 
 void pss_doctor_kernel(const struct pss_doctor *doctor, struct pss_doctor_finding *finding)
@@ -111,7 +111,7 @@ void pss_doctor_own_filter(const struct pss_doctor *doctor, struct pss_doctor_fi
 					 "with Docker --security-opt seccomp=");
 		return;
 	}
-	pss_doctor_say(finding, PSS_DOCTOR_OK, "you may call ptrace and process_vm_writev");
+	pss_doctor_say(finding, PSS_DOCTOR_OK, "you may call ptrace and process_vm_readv");
 }
 
 void pss_doctor_page_scan(const struct pss_doctor *doctor, struct pss_doctor_finding *finding)

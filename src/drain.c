@@ -5,6 +5,7 @@
 #include "drain.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/file.h>
@@ -96,10 +97,13 @@ static int check_parked(const struct pss_inject *clone)
 // The text that the calls are made with may have been written to since, through its file.
 static int verify(const struct pss_drain *drain)
 {
-	_cleanup_close_ int fd = -EBADF;
-	int r = pss_procfs_open(drain->pid, &fd);
+	_cleanup_close_ int dir = -EBADF;
+	int r = pss_procfs_open(drain->pid, &dir);
 
-	return r < 0 ? r : pss_inject_verify(&drain->site, fd, pss_arch_native(), NULL);
+	if (r < 0)
+		return r;
+	_cleanup_close_ int fd = openat(dir, "mem", O_RDONLY | O_CLOEXEC);
+	return pss_inject_verify(&drain->site, fd, pss_arch_native(), NULL);
 }
 
 static int enter(struct pss_drain *drain, struct pss_inject *clone)

@@ -42,16 +42,38 @@ enum {
 	EXTENDED_STATE_ROOM = 64 * 1024,
 };
 
+// Word by word into the memory of a thread that stands: the kernel does that for its tracer only.
+static int poke(pid_t tid, uint64_t address, const uint8_t *bytes, size_t size)
+{
+	for (size_t done = 0; done < size; done += sizeof(long)) {
+		size_t part = size - done < sizeof(long) ? size - done : sizeof(long);
+		long word = 0;
+
+		errno = 0;
+		if (part < sizeof word)
+			word = ptrace(PTRACE_PEEKDATA, tid, address + done, 0);
+		memcpy(&word, bytes + done, part);
+		if (errno || ptrace(PTRACE_POKEDATA, tid, address + done, word) < 0)
+			return errno == EIO ? -EFAULT : -errno;
+	}
+	return 0;
+}
+
+// Not by the thread's number. If another thread calls execve, the leader ends, and its number is
+// the new program's in that moment; a descriptor of the memory leads to what it was opened for, and
+// to nothing when that is gone.
 int pss_inject_write(const struct pss_inject *inject, uint64_t address, const void *bytes,
 		     size_t size)
 {
-	struct iovec local = { (void *)bytes, size };
-	struct iovec remote = { (void *)(uintptr_t)address, size };
 	if (inject->is_lost)
 		return -ESRCH;
-	ssize_t done = process_vm_writev(inject->tid, &local, 1, &remote, 1, 0);
+	ssize_t done = pwrite(inject->mem_fd, bytes, size, (off_t)address);
+	if (done < 0 && errno == EBADF)
+		return poke(inject->tid, address, bytes, size);
 	if (done < 0)
-		return -errno;
+		return errno == EIO ? -EFAULT : -errno;
+	if (done == 0)
+		return -ESRCH;
 	return (size_t)done == size ? 0 : -EFAULT;
 }
 
@@ -355,6 +377,7 @@ static void start(struct pss_inject *inject, const struct pss_tracee *tracee,
 {
 	inject->pid = tracee->pid;
 	inject->tid = thread->tid;
+	inject->mem_fd = tracee->mem_fd;
 	inject->arch = tracee->arch;
 	inject->deadline_ms = CALL_DEADLINE_MS;
 	inject->original = thread->general;
@@ -403,6 +426,7 @@ static struct pss_inject adopt(const struct pss_inject *parent, pid_t pid)
 
 	clone.pid = pid;
 	clone.tid = pid;
+	clone.mem_fd = -EBADF;
 	clone.saved = PSS_BUF_EMPTY;
 	clone.frame = parent->exit_frame;
 	clone.way_back = parent->exit_frame;

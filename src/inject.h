@@ -6,6 +6,7 @@
 #ifndef PSS_INJECT_H
 #define PSS_INJECT_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -21,7 +22,8 @@ struct pss_inject_site {
 	uint64_t return_code; /**< a sequence that calls rt_sigreturn */
 	uint64_t stack_start; /**< [stack], as it was then: it may have grown since */
 	uint64_t stack_end;
-	uint64_t foot; /**< where frames of other threads than the leader may stand, or 0 */
+	uint64_t stack_floor; /**< the end of what was mapped below it */
+	uint64_t foot;        /**< where frames of other threads than the leader may stand, or 0 */
 };
 
 enum {
@@ -42,10 +44,10 @@ int pss_inject_survey(int proc_fd, int mem_fd, const struct pss_arch *arch, stru
 		      struct pss_inject_site *ret);
 
 /**
- * Whether what was found is still there, now that the target stands: it may have called execve
- * since. Opens the memory anew, for an old descriptor shows the old program. -EAGAIN if not.
+ * Whether what was found is still there, now that the thread stands: it may have called execve
+ * since. @mem_fd was opened after it stopped, for an old one shows the old program. -EAGAIN if not.
  */
-int pss_inject_verify(const struct pss_inject_site *site, int space_fd, const struct pss_arch *arch,
+int pss_inject_verify(const struct pss_inject_site *site, int mem_fd, const struct pss_arch *arch,
 		      struct pss_diag *diag);
 
 /** A call that takes back something done in the process: see pss_inject_push_undo(). */
@@ -61,6 +63,7 @@ struct pss_inject {
 	struct pss_general original;
 	pid_t pid;
 	pid_t tid;
+	int mem_fd; /**< borrowed: its memory. Not for writing, or -EBADF: ptrace writes, then */
 	const struct pss_arch *arch;
 	const struct pss_inject_site *site; /**< borrowed */
 	struct pss_diag *diag;
@@ -91,7 +94,7 @@ struct pss_inject {
 	bool is_lost;    /**< it has called execve: nothing of it is ours to touch any more */
 };
 
-#define PSS_INJECT_EMPTY ((struct pss_inject){ 0 })
+#define PSS_INJECT_EMPTY ((struct pss_inject){ .mem_fd = -EBADF })
 
 /**
  * Whether a call may be made by this stopped thread: it is outside every restartable sequence, has
@@ -190,11 +193,14 @@ void pss_inject_deinit(struct pss_inject *inject);
  */
 int pss_inject_leave(struct pss_inject *clone, long number, const uint64_t arguments[6]);
 
-/** Copies bytes into the stopped process, to where it may write itself. */
+/**
+ * Copies bytes into the memory of the stopped thread. -ESRCH if that is gone: what the process may
+ * have executed meanwhile is not touched.
+ */
 int pss_inject_write(const struct pss_inject *inject, uint64_t address, const void *bytes,
 		     size_t size);
 
-/** Copies bytes out of it. */
+/** Copies bytes out of what the process is now. */
 int pss_inject_read(const struct pss_inject *inject, uint64_t address, void *bytes, size_t size);
 
 #endif

@@ -143,7 +143,7 @@ void pss_inject_find_foot(const struct pss_tracee *tracee, pid_t tid, struct pss
 		uint64_t foot = feet[i];
 
 		if (i == 0 ? size > site->stack_end - start
-			   : !has_grown_to(tracee, tid, foot, start))
+			   : foot < site->stack_floor || !has_grown_to(tracee, tid, foot, start))
 			continue;
 		if (is_untouched(tracee, tid, foot + frames_end, foot + size) &&
 		    is_free(tracee, foot))
@@ -162,7 +162,10 @@ bool pss_inject_find_room(const struct pss_tracee *tracee, const struct pss_trac
 	if (at_foot ? is_on_foot(stack, site->stack_start)
 		    : thread->tid == tracee->pid && stack > site->stack_start &&
 			      stack < site->stack_end) {
-		if (!can_reach(tracee, stack - ROOM_LIMIT))
+		// What is mapped right below [stack] is not of it, if only by its protection, which
+		// a descriptor of the memory writes over.
+		if (stack - ROOM_LIMIT < site->stack_floor ||
+		    !can_reach(tracee, stack - ROOM_LIMIT))
 			return false;
 		*top_ret = stack - tracee->arch->red_zone;
 		return true;
@@ -230,7 +233,7 @@ void pss_inject_mark_room(const struct pss_inject *inject, struct pss_buf *image
 
 int pss_inject_give_back_room(struct pss_inject *inject)
 {
-	struct mark mark;
+	struct mark mark = { 0 };
 
 	if (!inject->saved.size)
 		return 0;

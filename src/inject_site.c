@@ -115,13 +115,15 @@ static void find_stack(struct pss_text maps, struct pss_inject_site *site)
 {
 	static const char main_stack[] = "[stack]";
 	struct pss_procfs_map map;
+	uint64_t floor = 0;
 
-	while (pss_procfs_next_map(&maps, &map) == 0) {
+	for (; pss_procfs_next_map(&maps, &map) == 0; floor = map.end) {
 		if (map.path.size != sizeof main_stack - 1 ||
 		    memcmp(map.path.data, main_stack, map.path.size) != 0)
 			continue;
 		site->stack_start = map.start;
 		site->stack_end = map.end;
+		site->stack_floor = floor;
 	}
 }
 
@@ -165,15 +167,12 @@ static bool holds_one_of(int mem_fd, uint64_t address, const struct pss_arch_cod
 	return false;
 }
 
-int pss_inject_verify(const struct pss_inject_site *site, int space_fd, const struct pss_arch *arch,
+int pss_inject_verify(const struct pss_inject_site *site, int mem_fd, const struct pss_arch *arch,
 		      struct pss_diag *diag)
 {
-	_cleanup_close_ int fd = openat(space_fd, "mem", O_RDONLY | O_CLOEXEC);
-
-	if (fd >= 0 &&
-	    holds_one_of(fd, site->call_code, arch->call_code,
+	if (holds_one_of(mem_fd, site->call_code, arch->call_code,
 			 sizeof arch->call_code / sizeof arch->call_code[0]) &&
-	    holds_one_of(fd, site->return_code, arch->return_code,
+	    holds_one_of(mem_fd, site->return_code, arch->return_code,
 			 sizeof arch->return_code / sizeof arch->return_code[0]))
 		return 0;
 	return pss_fail(diag, -EAGAIN, "the target has begun to execute another program meanwhile");

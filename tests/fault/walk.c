@@ -331,7 +331,7 @@ static bool holds(struct walk *walk, const struct fault *fault, const struct run
 	bool is_deaf = fault->kind == FAULT_ERROR &&
 		       (fault->call == SYS_ptrace || fault->call == SYS_wait4 ||
 			fault->call == SYS_process_vm_readv ||
-			(fault->call == SYS_process_vm_writev && fault->is_for_ever));
+			(fault->call == SYS_pwrite64 && fault->is_for_ever));
 	// A duplicate that could not be freed either, for the same reason; the caller was told.
 	bool is_kept = fault->is_for_ever && WIFEXITED(run->status) && WEXITSTATUS(run->status);
 	struct left left = {

@@ -117,7 +117,7 @@ static bool is_change(pid_t pid, bool *is_entry_ret)
 	if (!*is_entry_ret)
 		return false;
 	if (info.entry.nr != SYS_ptrace)
-		return info.entry.nr == SYS_process_vm_writev || info.entry.nr == SYS_sendmsg ||
+		return info.entry.nr == SYS_pwrite64 || info.entry.nr == SYS_sendmsg ||
 		       info.entry.nr == SYS_pidfd_getfd || info.entry.nr == SYS_flock;
 	return info.entry.args[0] != PTRACE_GETREGSET && info.entry.args[0] != PTRACE_GETSIGMASK &&
 	       info.entry.args[0] != PTRACE_GETEVENTMSG;

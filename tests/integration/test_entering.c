@@ -131,7 +131,7 @@ static int enter(const struct target *target, struct entry *entry)
 {
 	struct pss_tracee_thread *thread = NULL;
 
-	*entry = (struct entry){ .tracee = PSS_TRACEE_EMPTY };
+	*entry = (struct entry){ .tracee = PSS_TRACEE_EMPTY, .inject = PSS_INJECT_EMPTY };
 	int r = pss_procfs_open(target->pid, &entry->proc_fd);
 	if (r < 0)
 		return r;
