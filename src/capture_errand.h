@@ -22,7 +22,7 @@ struct pss_errand {
 
 /**
  * Has a thread of @target do it: the leader if its stack is fit for the frames, else one asleep,
- * else any, on pages mapped for it. Waits while another capturer holds the process. To be called
+ * else any, at the foot of [stack]. Waits while another capturer holds the process. To be called
  * in a helper. The result is that of the work, or -EAGAIN (no thread will do now, the process has
  * called execve meanwhile), -PSS_ETRACED,
  * -EPERM, -ESRCH, -EOPNOTSUPP (32-bit), -ETIMEDOUT.
