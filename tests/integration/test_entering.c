@@ -44,6 +44,47 @@ static void without_a_stack_nothing_is_injected(void **state)
 	target_assert_unharmed(target);
 }
 
+static size_t count_pages(const struct target *target, uint64_t address, uint64_t size)
+{
+	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	size_t present = 0;
+	char path[64];
+
+	(void)snprintf(path, sizeof path, "/proc/%d/pagemap", target->pid);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	for (uint64_t at = address; at < address + size; at += page) {
+		uint64_t entry = 0;
+
+		assert_int_equal(pread(fd, &entry, sizeof entry, (off_t)(at / page * 8)), 8);
+		present += entry >> 63;
+	}
+	close(fd);
+	return present;
+}
+
+// A read-only mapping of the program's is no room for frames, though a tracer may write there, and
+// no foot that [stack] has just got, though it has the size of one and nothing in it.
+static void what_is_mapped_right_below_the_stack_is_not_used(void **state)
+{
+	_cleanup_target_ struct target *target = target_start("full_stack", "walled", NULL);
+	const uint64_t wall = target_value(target, "wall");
+	const uint64_t size = target_value(target, "wall_size");
+	struct patient *patient = patient_record(target->pid);
+	HPSS snapshot = NULL;
+
+	(void)state;
+	assert_int_not_equal(PssCaptureSnapshot(target_handle(target), (PSS_CAPTURE_FLAGS)FULL,
+						CONTEXT_ALL, &snapshot),
+			     ERROR_SUCCESS);
+	assert_non_null(strstr(PssxErrorText(), "[stack]"));
+	assert_int_equal(count_pages(target, wall, size), 0);
+	patient_assert_same(patient);
+	patient_free(patient);
+	target_wait_for_beat(target);
+	target_assert_unharmed(target);
+}
+
 static char folder[100]; // of a control group that can be frozen, of version 2 or 1
 
 static bool write_to(const char *file, const char *text)
@@ -272,6 +313,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(without_a_stack_nothing_is_injected),
+		cmocka_unit_test(what_is_mapped_right_below_the_stack_is_not_used),
 		cmocka_unit_test(a_call_past_its_deadline_is_interrupted),
 		cmocka_unit_test(a_call_that_outlasts_us_is_led_home_by_its_frame),
 		cmocka_unit_test(a_frozen_receiver_is_refused_before_it_is_seized),

@@ -1,18 +1,25 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// Specimen: [stack] is used down to its lowest page: full_stack deep|gone|locked|lost|away. With
-// deep the leader waits down there. With gone it was down there once, and has exited; with locked
-// all memory is locked, too; with lost [stack] is unmapped then. With away it runs on memory of its
-// own and has left data in use down there, which must not change. Another thread serves, a third
-// one computes.
+// Specimen: [stack] is used down to its lowest page: full_stack deep|walled|gone|locked|lost|away.
+// With deep the leader waits down there. With walled it does, and a mapping of the program's own,
+// read-only, is right below, as large as a foot that [stack] may get. With gone it was down there
+// once, and has exited; with locked all memory is locked, too; with lost [stack] is unmapped then.
+// With away it runs on memory of its own and has left data in use down there, which must not
+// change. Another thread serves, a third one computes.
 #include <ucontext.h>
 
 #include "target.h"
 
-enum { PAGE = 4096, DEPTH = 400 << 10, WORDS = DEPTH / 8, OWN_STACK = 64 << 10 };
+enum {
+	PAGE = 4096,
+	DEPTH = 400 << 10,
+	WORDS = DEPTH / 8,
+	OWN_STACK = 64 << 10,
+	WALL = 80 << 10,
+};
 
 static volatile uint64_t *data; // DEPTH bytes on [stack], if away
 static ucontext_t context, back;
-static bool is_lost;
+static bool is_lost, is_walled;
 
 static void *compute(void *arg)
 {
@@ -25,17 +32,39 @@ static void *compute(void *arg)
 	return NULL;
 }
 
-static void unmap_stack(void)
+static void find_stack(unsigned long *start, unsigned long *end)
 {
 	FILE *maps = fopen("/proc/thread-self/maps", "re");
-	unsigned long start, end;
 	char line[256];
+	bool is_found = false;
 
-	while (maps && fgets(line, sizeof(line), maps))
-		if (strstr(line, "[stack]") && sscanf(line, "%lx-%lx", &start, &end) == 2)
-			munmap((void *)start, end - start);
+	while (maps && !is_found && fgets(line, sizeof(line), maps))
+		is_found = strstr(line, "[stack]") && sscanf(line, "%lx-%lx", start, end) == 2;
 	if (maps)
 		fclose(maps);
+	if (!is_found)
+		target_fail("[stack]");
+}
+
+static void unmap_stack(void)
+{
+	unsigned long start, end;
+
+	find_stack(&start, &end);
+	munmap((void *)start, end - start);
+}
+
+static void build_wall(void)
+{
+	unsigned long start, end;
+
+	find_stack(&start, &end);
+	void *wall = mmap((void *)(start - WALL), WALL, PROT_READ,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	if (wall != (void *)(start - WALL))
+		target_fail("mmap below [stack]");
+	target_say_address("wall", wall);
+	target_say("wall_size", WALL);
 }
 
 static void *serve(void *arg)
@@ -43,6 +72,8 @@ static void *serve(void *arg)
 	target_wait_state(getpid(), *(const char *)arg);
 	if (is_lost)
 		unmap_stack();
+	if (is_walled)
+		build_wall();
 	target_wait_beat();
 	target_say("server_tid", (uint64_t)target_tid());
 	target_ready();
@@ -139,7 +170,8 @@ int main(int argc, char **argv)
 		target_thread(serve, "Z");
 		pthread_exit(NULL);
 	}
-	if (strcmp(mode, "deep") || pipe(ends) < 0)
+	is_walled = !strcmp(mode, "walled");
+	if ((strcmp(mode, "deep") && !is_walled) || pipe(ends) < 0)
 		return 2;
 	target_thread(serve, "S");
 	go_down_and_wait(ends[0]);
