@@ -28,18 +28,19 @@ enum { HEAP_MIB = 128, ROOM_MIB = 72, PAGE = 4096, ROUNDS = 4 };
 
 // A memory control group with the target in it.
 struct group {
-	char path[300];
+	char path[400];
+	char back[256]; // the folder that we were in ourselves
 	bool is_version_2;
 };
 
-static void fill_path(const struct group *group, const char *name, char path[400])
+static void fill_path(const struct group *group, const char *name, char path[500])
 {
-	(void)snprintf(path, 400, "%s/%s", group->path, name);
+	(void)snprintf(path, 500, "%s/%s", group->path, name);
 }
 
 static bool write_to(const struct group *group, const char *name, uint64_t number)
 {
-	char path[400], text[32];
+	char path[500], text[32];
 	int n = snprintf(text, sizeof text, "%llu", (unsigned long long)number);
 
 	fill_path(group, name, path);
@@ -53,7 +54,7 @@ static bool write_to(const struct group *group, const char *name, uint64_t numbe
 // The number in the file, after @key if that is not NULL.
 static uint64_t read_from(const struct group *group, const char *name, const char *key)
 {
-	char path[400];
+	char path[500];
 
 	fill_path(group, name, path);
 	char *text = harness_read_file(path);
@@ -87,35 +88,56 @@ static void set_limit(const struct group *group, uint64_t bytes)
 
 static bool has_file(const struct group *group, const char *name)
 {
-	char path[400];
+	char path[500];
 
 	fill_path(group, name, path);
 	return access(path, W_OK) == 0;
 }
 
-// Below the one that we are in, where there is the controller; in version 2 the parent must give
-// it.
-static bool try_group(const char *mount, const char *key, bool is_version_2, struct group *group)
+// A new group in that folder, if the memory controller comes with it.
+static bool make_in(const char *folder, struct group *group)
 {
 	static unsigned count;
+
+	(void)snprintf(group->path, sizeof group->path, "%s/procsnap-test-%d-%u", folder, getpid(),
+		       count++);
+	if (mkdir(group->path, 0755) < 0)
+		return false;
+	if (has_file(group, group->is_version_2 ? "memory.max" : "memory.limit_in_bytes"))
+		return true;
+	(void)rmdir(group->path);
+	return false;
+}
+
+// Below the one that we are in, or the nearest above it that gives its groups the controller: in
+// version 2 a group with processes, as a service's, gives none.
+static bool try_group(const char *mount, const char *key, bool is_version_2, struct group *group)
+{
 	char *groups = harness_read_file("/proc/self/cgroup");
-	const char *line = groups ? strstr(groups, key) : NULL;
-	bool is_made = false;
+	const char *own = groups ? strstr(groups, key) : NULL;
+	char folder[sizeof group->back];
+	char *end;
 
-	if (line) {
-		const char *own = line + strlen(key);
-
-		(void)snprintf(group->path, sizeof group->path, "%s%.*s/procsnap-test-%d-%u", mount,
-			       (int)strcspn(own, "\n"), own, getpid(), count++);
-		group->is_version_2 = is_version_2;
-		is_made = mkdir(group->path, 0755) == 0;
+	if (own) {
+		own += strlen(key);
+		(void)snprintf(folder, sizeof folder, "%s%.*s", mount, (int)strcspn(own, "\n"),
+			       own);
 	}
 	free(groups);
-	if (is_made && has_file(group, is_version_2 ? "memory.max" : "memory.limit_in_bytes"))
-		return true;
-	if (is_made)
-		(void)rmdir(group->path);
-	return false;
+	if (!own)
+		return false;
+	end = folder + strlen(folder);
+	if (end[-1] == '/') // of the root
+		*--end = '\0';
+	group->is_version_2 = is_version_2;
+	memcpy(group->back, folder, sizeof folder);
+	while (!make_in(folder, group)) {
+		end = strrchr(folder, '/');
+		if ((size_t)(end - folder) < strlen(mount))
+			return false;
+		*end = '\0';
+	}
+	return true;
 }
 
 static bool make_group(struct group *group)
@@ -158,21 +180,12 @@ static void expose(const struct group *group, const struct target *target)
 // and takes it anew.
 static struct target *start_in(const struct group *group, const char *heap, const char *pause_us)
 {
-	char own[400];
-	char *groups = harness_read_file("/proc/self/cgroup");
+	struct group back = { .is_version_2 = group->is_version_2 };
 
-	assert_non_null(groups);
-	const char *line = strstr(groups, group->is_version_2 ? "0::" : ":memory:");
-	assert_non_null(line);
-	(void)snprintf(own, sizeof own, "%.*s", (int)(strrchr(group->path, '/') - group->path),
-		       group->path);
-	free(groups);
+	(void)snprintf(back.path, sizeof back.path, "%s", group->back);
 	assert_true(write_to(group, "cgroup.procs", (uint64_t)getpid()));
 	struct target *target = target_start("rewriter", heap, "1", pause_us, NULL);
-	const struct group back = { .is_version_2 = group->is_version_2 };
-	struct group parent = back;
-	(void)snprintf(parent.path, sizeof parent.path, "%.299s", own);
-	assert_true(write_to(&parent, "cgroup.procs", (uint64_t)getpid()));
+	assert_true(write_to(&back, "cgroup.procs", (uint64_t)getpid()));
 	return target;
 }
 
