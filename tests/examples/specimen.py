@@ -99,6 +99,10 @@ class Specimen:
         folder = f"/proc/{self.pid}/fd"
         return {int(fd): os.readlink(f"{folder}/{fd}") for fd in os.listdir(folder)}
 
+    def tells_semaphores(self):
+        """Whether the kernel says which eventfd is a semaphore: since Linux 6.5."""
+        return "eventfd-semaphore: 1" in read(f"/proc/{self.pid}/fdinfo/{self.semaphore}")
+
     def access(self, fd):
         """Windows' access rights, from how it was opened."""
         flags = int(re.search(r"^flags:\s*(\d+)", read(f"/proc/{self.pid}/fdinfo/{fd}"),
