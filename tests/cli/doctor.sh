@@ -24,7 +24,9 @@ agree() {
 	"$@" "$command" doctor "$pid" >said || said=$?
 	"$@" "$command" dump "$pid" -o core >dumped 2>&1 || done=$?
 	rm -f core
+	# Of the machine, not of the specimen: an older kernel, AppArmor.
 	grep -E '^(problem|warning|yes|no:)' said |
+		grep -vE '^warning (page-scan|security-module) ' |
 		sed "s/\b$pid\b/PID/g; s/${tracer:-no tracer}/TRACER/g; s/task\/[0-9]*/task\/TID/; s/such as [0-9]*/such as TID/; s/have [0-9]* of/have N of/; s/-n [0-9]*/-n N/"
 	[ "$said" -eq "$done" ] || echo "doctor says $said and dump $done: $(cat dumped)"
 	[ "$said" -eq 1 ] || return 0
@@ -57,12 +59,13 @@ start limited "${nobody[@]/65534/54321}" prlimit --nproc=5: ../bin/plain
 agree "$limited" processes
 agree "$plain" descriptors prlimit --nofile=12:
 if [ "$(cat /proc/2/comm 2>/dev/null)" = kthreadd ]; then
-	agree 2 kernel
+	# Whether it is said to have no code either differs from kernel to kernel.
+	agree 2 kernel | grep -v '^problem code ' | sed 's/: [0-9PID]* problems\?$/: problems/'
 else
 	cat <<-'END'
 		kernel:
 		problem alive           it has no memory of its own: it is a thread of the kernel, or about to end
-		no: process PID (kthreadd) can't be captured: 1 problem
+		no: process PID (kthreadd) can't be captured: problems
 	END
 fi
 
