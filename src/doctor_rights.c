@@ -420,6 +420,8 @@ void pss_doctor_security_module(const struct pss_doctor *doctor, struct pss_doct
 	char own[160], its[160];
 	bool has_own = read_label(doctor->root_fd, "thread-self/attr/current", own);
 	bool has_label = read_label(doctor->space_fd, "attr/current", its) || has_own;
+	// AppArmor's word for what it leaves alone.
+	bool is_suspect = has_label && (strcmp(own, "unconfined") != 0 || strcmp(its, own) != 0);
 
 	if (doctor->access != -EACCES && doctor->access != -EPERM) {
 		pss_doctor_say(finding, PSS_DOCTOR_OK, "%s%s", has_label ? "it is " : "none",
@@ -431,16 +433,19 @@ void pss_doctor_security_module(const struct pss_doctor *doctor, struct pss_doct
 		earlier[i](doctor, &other);
 		if (other.severity != PSS_DOCTOR_PROBLEM)
 			continue;
-		pss_doctor_say(finding, has_label ? PSS_DOCTOR_WARNING : PSS_DOCTOR_UNKNOWN,
-			       "%s%s%s",
-			       has_label ? "it is " : "whether one forbids it shows only ",
-			       has_label ? its : "when nothing else does",
-			       has_label ? ", which may forbid it as well" : "");
-		if (has_label)
+		if (is_suspect) {
+			pss_doctor_say(finding, PSS_DOCTOR_WARNING,
+				       "it is %s, which may forbid it as well", its);
 			cure_label(own, its, finding);
+		} else if (has_label) {
+			pss_doctor_say(finding, PSS_DOCTOR_OK, "it is %s, and so are you", its);
+		} else {
+			pss_doctor_say(finding, PSS_DOCTOR_UNKNOWN,
+				       "whether one forbids it shows only when nothing else does");
+		}
 		return;
 	}
-	if (has_label) {
+	if (is_suspect) {
 		pss_doctor_say(finding, PSS_DOCTOR_PROBLEM,
 			       "a security module forbids it: it is %s, and you are %s", its, own);
 		cure_label(own, its, finding);

@@ -265,6 +265,12 @@ static void a_security_module_is_named_when_nothing_else_refuses(void **state)
 	put("4711/attr/current", "docker-default (enforce)\n");
 	assert_problem("security-module", "it is docker-default (enforce)",
 		       "ptrace (trace) peer=docker-default,");
+	// Who is not confined is forbidden nothing by it.
+	put("4711/attr/current", "unconfined\n");
+	assert_problem("security-module", "does not tell why", "log");
+	put("sys/kernel/yama/ptrace_scope", "2\n");
+	assert_ok("security-module", -EACCES);
+	put("sys/kernel/yama/ptrace_scope", "0\n");
 	put("thread-self/attr/current", "staff_u:staff_r:staff_t:s0");
 	put("4711/attr/current", "system_u:system_r:httpd_t:s0");
 	assert_problem("security-module", "httpd_t", "deny_ptrace");
