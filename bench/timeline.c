@@ -118,11 +118,9 @@ WRAPPED(int, sigtimedwait, const sigset_t *set, siginfo_t *info, const struct ti
 	return NOTED("wait", 0, __real_sigtimedwait(set, info, time));
 }
 
-WRAPPED(ssize_t, process_vm_writev, pid_t pid, const struct iovec *local, unsigned long locals,
-	const struct iovec *remote, unsigned long remotes, unsigned long flags)
+WRAPPED(ssize_t, pwrite64, int fd, const void *from, size_t size, off_t at)
 {
-	return NOTED("memory of the target", pid,
-		     __real_process_vm_writev(pid, local, locals, remote, remotes, flags));
+	return NOTED("memory of the target", 0, __real_pwrite64(fd, from, size, at));
 }
 
 WRAPPED(ssize_t, process_vm_readv, pid_t pid, const struct iovec *local, unsigned long locals,
