@@ -61,6 +61,18 @@ pid_t harness_fork(void)
 	return pid;
 }
 
+int harness_run_apart(struct target *target, int (*visit)(struct target *target))
+{
+	int status = 0;
+	pid_t pid = harness_fork();
+
+	if (pid == 0)
+		_exit(visit(target));
+	if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+		harness_fail("a child has ended with status %#x", (unsigned)status);
+	return WEXITSTATUS(status);
+}
+
 uint64_t harness_now_ns(void)
 {
 	struct timespec now;

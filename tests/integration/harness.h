@@ -51,6 +51,9 @@ void harness_begin(const char *name);
 /** fork() of a child that dies with us, however we end. */
 pid_t harness_fork(void);
 
+/** Has a child do @visit to @target, one that may trace or see other files: what it returned. */
+int harness_run_apart(struct target *target, int (*visit)(struct target *target));
+
 /** Monotonic clock, and whether @since lies more than @ms ago. */
 uint64_t harness_now_ns(void);
 bool harness_is_past(uint64_t since_ns, unsigned ms);

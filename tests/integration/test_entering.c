@@ -237,24 +237,13 @@ static int call_vfork(struct target *target)
 	return 0;
 }
 
-static void run_apart(struct target *target, int (*visit)(struct target *target))
-{
-	int status = 0;
-	pid_t pid = harness_fork();
-
-	if (pid == 0)
-		_exit(visit(target));
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(status, 0);
-}
-
 static void a_call_past_its_deadline_is_interrupted(void **state)
 {
 	_cleanup_target_ struct target *target = target_start("leader_waits", "epoll", NULL);
 	struct patient *patient = patient_record(target->pid);
 
 	(void)state;
-	run_apart(target, call_pause);
+	assert_int_equal(harness_run_apart(target, call_pause), 0);
 	patient_assert_same(patient);
 	patient_free(patient);
 	target_assert_unharmed(target);
@@ -269,7 +258,7 @@ static void a_call_that_outlasts_us_is_led_home_by_its_frame(void **state)
 	if (!make_group())
 		skip();
 	freeze();
-	run_apart(target, call_vfork);
+	assert_int_equal(harness_run_apart(target, call_vfork), 0);
 	assert_false(patient_is_traced(target->pid));
 	assert_int_equal(patient_children(target->pid, NULL, 0), 1);
 	assert_true(thaw());

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "capture_errand.h"
@@ -112,18 +111,13 @@ static int use_it_with_proc_read_only(struct target *target)
 	return 0;
 }
 
-// In a process of its own: it traces, and may have another view of the files.
 static void run_apart(struct target *target, int (*visit)(struct target *target))
 {
-	int status = 0;
-	pid_t pid = harness_fork();
+	int result = harness_run_apart(target, visit);
 
-	if (pid == 0)
-		_exit(visit(target));
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+	if (result == 77)
 		skip();
-	assert_int_equal(status, 0);
+	assert_int_equal(result, 0);
 }
 
 static void visit_and_look(int (*visit)(struct target *target))
